@@ -1,0 +1,319 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/reprise-go/reprise/backend"
+)
+
+// own runs the action under the flight's claim, which is held.
+func (c *call) own(f *flight) error {
+	x, cl := c.plan.x, &f.claim
+	f.announce(&cl.identity, x.localEnd(cl.sentAt))
+	if c.plan.detach {
+		return c.ownDetached(f)
+	}
+	return c.execute(f)
+}
+
+// execute asks Reconcile where an abandoned key was taken over, runs the action,
+// and ends the claim. It runs in the goroutine of the caller, so that a panic
+// keeps its stack, and never leaves without the flight concluded.
+func (c *call) execute(f *flight) error {
+	x, cl := c.plan.x, &f.claim
+	a := c.newActionContext(f)
+	h := &f.hold
+	h.ctx, h.action, h.plan, h.userKey, h.key = c.ctx, a, c.plan, c.key, f.key
+	h.renewal = cl.request
+	h.renewal.Renewal, h.renewal.Seen = true, 0
+	h.renewal.Attempt, h.renewal.Fence = cl.attempt, cl.fence
+	x.leases.add(h, cl.sentAt)
+
+	if cl.takeover != nil && c.plan.policy == Reconcile {
+		answered, err := c.reconcile(f, a)
+		if answered {
+			return err
+		}
+	}
+	err, returned := error(nil), false
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v != nil {
+			c.settle(f, a, &PanicError{Value: v, Stack: debug.Stack()})
+			panic(v)
+		}
+		// runtime.Goexit: the goroutine ends here, and nobody knows what was done.
+		a.finish()
+		c.cutShort(f)
+	}()
+	cl.started = true
+	err = c.act(a)
+	returned = true
+	return c.settle(f, a, err)
+}
+
+func (c *call) newActionContext(f *flight) *actionContext {
+	return &actionContext{
+		Context: c.ctx, x: c.plan.x, storageKey: f.key,
+		execution: Execution{Key: c.key, Operation: c.plan.name, Attempt: f.claim.attempt, Fence: f.claim.fence},
+	}
+}
+
+// act is the action with its step around it.
+func (c *call) act(a *actionContext) (err error) {
+	x := c.plan.x
+	if x.options.Observer == nil {
+		return c.work.run(a)
+	}
+	ctx, step := x.observe(a, StepAction, c.plan, c.key)
+	err = errEndedByPanic
+	defer func() {
+		step.Attempt, step.Fence = c.result.attempt, c.result.fence
+		step.LeaseLost = errors.Is(context.Cause(a), ErrLeaseLost)
+		x.observed(ctx, step, err)
+	}()
+	err = c.work.run(ctx)
+	return err
+}
+
+// settle ends the claim as the action's outcome says, and concludes the flight.
+func (c *call) settle(f *flight, a *actionContext, err error) error {
+	// A panic in a policy of the user's is met by lead.
+	cut := err != nil && a.Err() != nil &&
+		(errors.Is(err, a.Err()) || errors.Is(err, context.Cause(a)))
+	_, lost := c.plan.x.leases.held(&f.hold, time.Time{})
+	a.finish()
+	c.result.outcome, c.result.ran, c.result.actionErr = Executed, true, err
+	switch {
+	case cut:
+		superseded := c.cutShort(f)
+		if !lost {
+			return err
+		}
+		if superseded {
+			return c.overtaken(f, err)
+		}
+		return c.leaseLost(err)
+	case err != nil && c.plan.ignoreError != nil && c.plan.ignoreError(err):
+		c.release(f)
+		return err
+	}
+	switch choice := c.work.retention(err); choice {
+	case DoNotRecord:
+		c.release(f)
+		return err
+	default:
+		return c.record(f, err, c.plan.retentionOf(choice))
+	}
+}
+
+// retentionOf is how long an outcome is kept that RetentionFor chose.
+func (p *plan) retentionOf(choice RetentionChoice) time.Duration {
+	if choice == Default {
+		return p.retention
+	}
+	return min(max(time.Duration(choice), p.x.options.Lease, p.x.options.CommitTimeout), MaxRetention)
+}
+
+// record commits the outcome that the call holds.
+func (c *call) record(f *flight, actionErr error, retention time.Duration) error {
+	x := c.plan.x
+	now := time.Now()
+	data, notKept := c.seal(&f.claim.identity, actionErr, now)
+	e := c.ending(f, backend.Complete, now.Add(min(x.options.CommitTimeout, retention)))
+	e.request.Outcome, e.request.Retention = data, retention
+	ctx := newEndingContext(c.ctx, e.limit)
+	defer ctx.release()
+	err := e.send(ctx)
+	if errors.Is(err, backend.ErrTooLarge) && notKept == nil {
+		notKept = fmt.Errorf("%d bytes: %w", len(data), err)
+		e.request.Outcome = notKeptOutcome(now, "larger than the store takes")
+		err = e.send(ctx)
+	}
+	if e.unfinished(ctx, err) {
+		go c.recordInBackground(f, e)
+		return c.notRecorded(err)
+	}
+	x.leases.remove(&f.hold)
+	switch {
+	case err == nil:
+		f.concludeRecorded(e.request)
+		if notKept != nil {
+			return c.notRecorded(fmt.Errorf("%w: %w", ErrNotKept, notKept))
+		}
+		return actionErr
+	case errors.Is(err, backend.ErrSuperseded):
+		return c.overtaken(f, actionErr)
+	}
+	f.conclude(conclusion{again: true})
+	return c.notRecorded(err)
+}
+
+// recordInBackground goes on with a commit whose caller has left. Nothing is
+// released after it: it may have been applied.
+func (c *call) recordInBackground(f *flight, e *ending) {
+	err := e.sendDetached()
+	c.plan.x.leases.remove(&f.hold)
+	if err == nil {
+		f.concludeRecorded(e.request)
+		return
+	}
+	f.conclude(conclusion{again: true})
+}
+
+// concludeRecorded gives the followers an outcome whose commit was confirmed.
+func (f *flight) concludeRecorded(request backend.CommitRequest) {
+	f.recorded = backend.Record{
+		State: backend.Completed, Token: request.Token, Attempt: request.Attempt, Fence: request.Fence,
+		Fingerprint: request.Fingerprint, Metadata: request.Metadata, Outcome: request.Outcome,
+	}
+	f.conclude(conclusion{record: &f.recorded})
+}
+
+// notRecorded is the error of a call whose action ran, but whose outcome isn't,
+// or may not be, recorded.
+func (c *call) notRecorded(err error) error {
+	c.result.commitErr = err
+	return c.fail("commit", &CommitError{Err: err, ActionErr: c.result.actionErr})
+}
+
+// overtaken is the answer of a call whose action ran, but whose key another
+// attempt had taken over: that attempt's outcome where there is one already.
+func (c *call) overtaken(f *flight, actionErr error) error {
+	c.plan.x.leases.remove(&f.hold)
+	c.result.ran, c.result.actionErr = false, nil
+	ctx := newEndingContext(c.ctx, time.Now().Add(c.plan.x.options.CommitTimeout))
+	defer ctx.release()
+	record, err := c.plan.x.store.Fetch(ctx, f.key)
+	if err == nil && record.State == backend.Completed {
+		f.conclude(conclusion{record: &record})
+		return c.replay(&record, Replayed)
+	}
+	f.conclude(conclusion{again: true})
+	return c.leaseLost(actionErr)
+}
+
+// leaseLost is the error of a call whose answer isn't the key's. What the action
+// returned is told as text and type, its value is not returned.
+func (c *call) leaseLost(actionErr error) error {
+	c.result.ran, c.result.actionErr, c.result.outcome = false, nil, Failed
+	if actionErr != nil {
+		return c.fail("action", fmt.Errorf("%w: %w", ErrLeaseLost, actionErr))
+	}
+	return c.fail("commit", ErrLeaseLost)
+}
+
+// release makes the key vacant and lets one of those who wait run.
+func (c *call) release(f *flight) {
+	c.end(f, backend.Release, conclusion{again: true, seen: f.claim.fence}, conclusion{again: true})
+}
+
+// cutShort leaves the key abandoned, because nobody knows what the action did.
+func (c *call) cutShort(f *flight) (superseded bool) {
+	again := conclusion{again: true}
+	return errors.Is(c.end(f, backend.Abandon, again, again), backend.ErrSuperseded)
+}
+
+// end ends the claim without an outcome and concludes the flight with confirmed
+// or otherwise; where the store is slow, in the background. A failure changes
+// nothing for the caller: the lease ends by itself.
+func (c *call) end(f *flight, how backend.Ending, confirmed, otherwise conclusion) error {
+	x := c.plan.x
+	x.leases.remove(&f.hold)
+	e := c.ending(f, how, time.Now().Add(x.options.CommitTimeout))
+	ctx := newEndingContext(c.ctx, e.limit)
+	defer ctx.release()
+	err := e.send(ctx)
+	switch {
+	case e.unfinished(ctx, err):
+		go func() {
+			e.sendDetached()
+			f.conclude(otherwise)
+		}()
+	case err == nil:
+		f.conclude(confirmed)
+	default:
+		f.conclude(otherwise)
+	}
+	return err
+}
+
+// reconcile lets the user's function decide on the attempt that was taken over.
+// answered is false when the action is to run.
+func (c *call) reconcile(f *flight, a *actionContext) (answered bool, err error) {
+	x, cl := c.plan.x, &f.claim
+	previous, err := parseMetadata(cl.takeover.Metadata)
+	if err != nil {
+		c.cutShort(f)
+		return true, c.fail("takeover", fmt.Errorf("%w: metadata: %w", backend.ErrCorrupt, err))
+	}
+	abandoned := Abandoned{
+		Key: c.key, Operation: previous.operation, Attempt: cl.takeover.Attempt, Fence: cl.takeover.Fence,
+		ClaimedAt: previous.claimedAt, Fingerprint: cl.takeover.Fingerprint,
+	}
+	var ctx context.Context = a
+	var step *Step
+	if x.options.Observer != nil {
+		ctx, step = x.observe(a, StepReconcile, c.plan, c.key)
+		step.Origin = previous.carrier
+	}
+	returned := false
+	defer func() {
+		if !returned { // a panic, or Goexit
+			if step != nil {
+				x.observed(ctx, step, errEndedByPanic)
+			}
+			a.finish()
+			c.cutShort(f)
+		}
+	}()
+	found, outcome, err := c.work.reconcile(ctx, abandoned)
+	returned = true
+	if err == nil && found == verdictUnknown {
+		err = errors.New("Reconcile could not tell what happened")
+	}
+	if err == nil && a.Err() != nil {
+		err = a.Err()
+	}
+	if step != nil {
+		x.observed(ctx, step, err)
+	}
+	if err != nil {
+		return true, c.undecided(f, a, err)
+	}
+	if found == verdictRunAgain {
+		return false, nil
+	}
+	a.finish()
+	c.result.actionErr, c.result.outcome = outcome, Failed
+	choice := c.work.retention(outcome)
+	if choice == DoNotRecord { // the user's function has just said what to record
+		choice = Default
+	}
+	err = c.record(f, outcome, c.plan.retentionOf(choice))
+	if c.result.commitErr != nil || f.end.record != &f.recorded {
+		return true, err
+	}
+	// Its own action didn't run, so it gets a replay like everybody else.
+	return true, c.replay(&f.recorded, Replayed)
+}
+
+// undecided leaves the key abandoned. Those who wait and would ask the same
+// function get the same answer, unless it was only this caller's ctx that ended.
+func (c *call) undecided(f *flight, a *actionContext, reason error) error {
+	err := fmt.Errorf("%w: %w", ErrAbandoned, reason)
+	end := conclusion{undecided: err}
+	if a.Err() != nil {
+		end = conclusion{again: true}
+	}
+	a.finish()
+	c.end(f, backend.Abandon, end, end)
+	c.result.outcome = GaveUp
+	return c.fail("takeover", err)
+}

@@ -1,0 +1,420 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/codec"
+)
+
+// work is the typed half of a call: what knows T.
+type work interface {
+	// run runs the action and keeps its value.
+	run(ctx context.Context) error
+	// encode encodes the value that run or reconcile kept.
+	encode(dst []byte) ([]byte, error)
+	// decode sets the value from a recorded answer.
+	decode(from codec.Codec, data []byte) error
+	// retention asks RetentionFor about the value and err.
+	retention(err error) RetentionChoice
+	// reconcile asks Reconcile and keeps the value of an answer; outcome is its
+	// error.
+	reconcile(ctx context.Context, abandoned Abandoned) (v verdict, outcome, err error)
+	// detached copies the call, for work that goes on without it; adopt hands the
+	// copy's answer back.
+	detached() (copied *call, adopt func())
+}
+
+// call is one call of Run, Exec or Do.
+type call struct {
+	plan        *plan
+	work        work
+	ctx         context.Context
+	key         string
+	storageKey  string
+	fingerprint []byte
+	waitTimeout time.Duration
+	noWait      bool
+
+	waitUntil time.Time // zero before the call has waited for anybody
+	waited    time.Duration
+	waitedOn  Outcome // Joined or Waited, once it has waited
+	result    callResult
+	origin    []byte
+}
+
+// callResult is Result without its value.
+type callResult struct {
+	replayed    bool
+	unprotected bool
+	attempt     uint32
+	fence       uint64
+	outcome     Outcome
+	// ran: this call's own action ran and its outcome, the value with actionErr,
+	// is the answer; commitErr is why it isn't recorded, nil where it is.
+	ran       bool
+	actionErr error
+	commitErr error
+}
+
+func (c *call) saw(record backend.Record) {
+	c.result.attempt, c.result.fence = record.Attempt, record.Fence
+}
+
+// fail makes an error of the library.
+func (c *call) fail(step string, err error) error {
+	return &Error{Operation: c.plan.name, Step: step, Err: err}
+}
+
+// do gets the call its answer. The error is the action's, a replay of it, or the
+// library's; c.result tells which.
+func (c *call) do() error {
+	x := c.plan.x
+	var step *Step
+	caller := c.ctx
+	c.ctx, step = x.observe(c.ctx, StepRun, c.plan, c.key)
+	if step == nil {
+		return c.answer()
+	}
+	finished := false
+	defer func() {
+		if !finished { // the action panicked or ended its goroutine
+			c.result.outcome = Executed
+			c.observedRun(caller, step, errEndedByPanic)
+		}
+	}()
+	err := c.answer()
+	finished = true
+	c.observedRun(caller, step, err)
+	return err
+}
+
+var errEndedByPanic = errors.New("the action panicked or ended its goroutine")
+
+func (c *call) observedRun(caller context.Context, step *Step, err error) {
+	step.Attempt, step.Fence = c.result.attempt, c.result.fence
+	step.Outcome, step.Unprotected = c.result.outcome, c.result.unprotected
+	step.Origin, step.Waited = c.origin, c.waited
+	c.plan.x.observed(c.ctx, step, err)
+	c.ctx = caller
+}
+
+// answer is the whole flow: join the key's flight, and lead or follow it until
+// there is an answer.
+func (c *call) answer() error {
+	x := c.plan.x
+	if err := c.ctx.Err(); err != nil {
+		c.result.outcome = Failed
+		return c.fail("call", err)
+	}
+	if x.runs(c.ctx, c.storageKey) {
+		c.result.outcome = Refused
+		return c.fail("call", ErrReentrant)
+	}
+	var hint *backend.Record
+	for {
+		f, leads := x.flights.enter(c.storageKey)
+		if leads {
+			f.seen = hint
+		}
+		if !leads {
+			var err error
+			if leads, err = c.follow(f); err != nil {
+				return err
+			}
+		}
+		if leads {
+			return c.lead(f)
+		}
+		if answered, err := c.concluded(f); answered {
+			return err
+		}
+		hint = nil
+		if f.end.seen != 0 {
+			hint = &backend.Record{State: backend.Vacant, Fence: f.end.seen}
+		}
+	}
+}
+
+// concluded takes what a concluded flight left for its followers.
+func (c *call) concluded(f *flight) (answered bool, err error) {
+	switch end := f.end; {
+	case end.record != nil:
+		return true, c.replay(end.record, Joined)
+	case end.unprotected != nil:
+		c.result.unprotected = true
+		return true, c.replay(end.unprotected, Joined)
+	case end.err != nil:
+		c.result.outcome = Failed
+		return true, c.fail("claim", end.err)
+	case end.undecided != nil && c.plan.policy == Reconcile:
+		c.result.outcome = GaveUp
+		return true, c.fail("takeover", end.undecided)
+	}
+	return false, nil
+}
+
+// follow waits until the flight has concluded (false, nil), until this call is
+// to lead it (true, nil), or until the call has waited long enough.
+func (c *call) follow(f *flight) (leads bool, err error) {
+	began := time.Now()
+	c.startWait(began)
+	_, step := c.plan.x.observe(c.ctx, StepWait, c.plan, c.key)
+	defer func() {
+		d := time.Since(began)
+		c.waited += d
+		if step != nil {
+			step.Waited = d
+			step.Attempt, step.Fence = c.result.attempt, c.result.fence
+			c.plan.x.observed(c.ctx, step, err)
+		}
+	}()
+	var timeout <-chan time.Time
+	if c.waitTimeout != Unlimited {
+		timer := time.NewTimer(c.waitUntil.Sub(began))
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	known := f.known
+	for {
+		select {
+		case <-f.done:
+			c.waitedOn = Joined
+			return false, nil
+		default:
+		}
+		select {
+		case <-f.done:
+		case <-f.baton:
+			return true, nil
+		case <-known:
+			known = nil
+			holder, busyTo := f.heldBy()
+			if err := c.mismatch(holder); err != nil {
+				return false, c.leave(f, false, Refused, "wait", err)
+			}
+			if c.noWait {
+				return false, c.leave(f, false, Refused, "wait", &InProgressError{LeaseLeft: max(time.Until(busyTo), 0)})
+			}
+		case <-c.ctx.Done():
+			return false, c.leave(f, false, Failed, "wait", c.ctx.Err())
+		case <-timeout:
+			return false, c.leave(f, false, Refused, "wait", ErrWaitTimeout)
+		}
+	}
+}
+
+// startWait sets the end of the call's waiting when it waits for the first time.
+func (c *call) startWait(now time.Time) {
+	if c.waitUntil.IsZero() && c.waitTimeout != Unlimited {
+		c.waitUntil = now.Add(c.waitTimeout)
+	}
+}
+
+// leave takes the call out of the flight with an error. The last one ends the
+// flight's claim, in the background: nobody is left to wait for that.
+func (c *call) leave(f *flight, leads bool, outcome Outcome, step string, err error) error {
+	if f.leave(leads) {
+		c.giveUp(f)
+	}
+	c.result.outcome = outcome
+	return c.fail(step, err)
+}
+
+// lead talks to the store until the key is ours, and then runs the action; or
+// until the record or this call's limits answer otherwise.
+func (c *call) lead(f *flight) error { return c.guard(f, c.acquire) }
+
+// guard runs a leader's work. A panic in a function of the user's (an observer,
+// a policy) leaves neither followers nor a claim behind.
+func (c *call) guard(f *flight, work func(*flight) error) error {
+	returned := false
+	defer func() {
+		if !returned && f.conclude(conclusion{again: true}) {
+			c.giveUp(f)
+		}
+	}()
+	err := work(f)
+	returned = true
+	return err
+}
+
+// acquire is the loop around claim and wait.
+func (c *call) acquire(f *flight) error {
+	cl := &f.claim
+	if cl.open || cl.owned {
+		// The baton came with a claim that somebody else made.
+		if err := c.mismatch(&cl.identity); err != nil {
+			return c.leave(f, true, Refused, "claim", err)
+		}
+		if cl.takeover != nil && c.plan.policy == Fail {
+			return c.leave(f, true, GaveUp, "takeover", ErrAbandoned)
+		}
+	}
+	for lost, late := 0, 0; ; {
+		if err := c.ctx.Err(); err != nil {
+			return c.leave(f, true, Failed, "claim", err)
+		}
+		if cl.owned {
+			if time.Now().Before(c.plan.x.localEnd(cl.sentAt)) {
+				return c.own(f)
+			}
+			// The lease was over when its reply came, or the baton took too long:
+			// nobody knows who holds the key now. The same taking is sent again.
+			cl.open, cl.owned = true, false
+			if late++; late == sends {
+				return c.storeDown(f, fmt.Errorf("replies of the store take longer than the lease of %v", c.plan.x.options.Lease))
+			}
+		}
+		if !cl.open {
+			if f.seen != nil {
+				if f.seen.State == backend.Completed {
+					return c.answerFrom(f)
+				}
+				proceed, err := c.consider(f)
+				if err != nil {
+					return err
+				}
+				if !proceed {
+					continue
+				}
+			}
+			c.intend(f, f.seen)
+		}
+		if err := c.send(f); err != nil {
+			if c.ctx.Err() != nil {
+				return c.leave(f, true, Failed, "claim", c.ctx.Err())
+			}
+			return c.storeDown(f, err)
+		}
+		if cl.owned || f.seen.State == backend.Claimed || f.seen.State == backend.Completed {
+			continue
+		}
+		// Somebody was quicker and is already gone again. That is rare; a store
+		// that answers so for ever must not make us spin.
+		if lost++; lost > 2 {
+			c.startWait(time.Now())
+			if c.waitTimeout != Unlimited && time.Now().After(c.waitUntil) {
+				return c.leave(f, true, Refused, "wait", ErrWaitTimeout)
+			}
+			if err := pause(c.ctx, time.Duration(min(lost, 50))*time.Millisecond); err != nil {
+				return c.leave(f, true, Failed, "claim", err)
+			}
+		}
+	}
+}
+
+// consider looks at a record that isn't completed and decides whether to take it
+// (true), or whether to look at f.seen again (false).
+func (c *call) consider(f *flight) (proceed bool, err error) {
+	record := f.seen
+	if record.State == backend.Vacant {
+		if record.Unknown() {
+			f.seen = nil
+		}
+		return true, nil
+	}
+	holder, err := identityOf(record)
+	if err != nil {
+		return false, c.storeDown(f, err)
+	}
+	if err := c.mismatch(&holder); err != nil {
+		return false, c.leave(f, true, Refused, "claim", err)
+	}
+	if record.State == backend.Claimed {
+		return false, c.await(f, record, &holder)
+	}
+	if c.plan.policy == Fail {
+		return false, c.leave(f, true, GaveUp, "takeover", ErrAbandoned)
+	}
+	return true, nil
+}
+
+// await waits until the holder in record doesn't hold the key any more, and puts
+// what is there then into f.seen.
+func (c *call) await(f *flight, record *backend.Record, holder *identity) (err error) {
+	x := c.plan.x
+	began := time.Now()
+	f.announce(holder, began.Add(record.LeaseLeft))
+	if c.noWait {
+		return c.leave(f, true, Refused, "claim", &InProgressError{LeaseLeft: record.LeaseLeft})
+	}
+	c.startWait(began)
+	c.waitedOn = Waited
+	ctx, step := x.observe(c.ctx, StepWait, c.plan, c.key)
+	defer func() {
+		d := time.Since(began)
+		c.waited += d
+		if step != nil {
+			step.Waited = d
+			step.Attempt, step.Fence = c.result.attempt, c.result.fence
+			x.observed(c.ctx, step, err)
+		}
+	}()
+	if c.waitTimeout != Unlimited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, c.waitUntil)
+		defer cancel()
+	}
+	for try := 0; ; try++ {
+		next, err := x.store.Wait(ctx, f.key, record.Token)
+		if err == nil {
+			c.saw(next)
+			f.seen = &next
+			return nil
+		}
+		if c.ctx.Err() != nil {
+			return c.leave(f, true, Failed, "wait", c.ctx.Err())
+		}
+		if ctx.Err() != nil {
+			return c.leave(f, true, Refused, "wait", c.waitedTooLong(err))
+		}
+		if isFinal(err) {
+			return c.storeDown(f, err)
+		}
+		// The store doesn't answer, but somebody holds the key: there is time.
+		if pause(ctx, sendBackoff(min(try, 2))) != nil && c.ctx.Err() == nil {
+			return c.leave(f, true, Refused, "wait", c.waitedTooLong(err))
+		}
+	}
+}
+
+func (c *call) waitedTooLong(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return ErrWaitTimeout
+	}
+	return fmt.Errorf("%w: %w", ErrWaitTimeout, err)
+}
+
+// answerFrom gives the completed record in f.seen to the whole flight. A caller
+// with another fingerprint or operation gets its error, and only it.
+func (c *call) answerFrom(f *flight) error {
+	record := f.seen
+	f.conclude(conclusion{record: record})
+	how := Replayed
+	if c.waitedOn != 0 {
+		how = c.waitedOn
+	}
+	return c.replay(record, how)
+}
+
+// storeDown ends the flight because the store can't be used, or runs the action
+// without it where that is asked for.
+func (c *call) storeDown(f *flight, err error) error {
+	if c.plan.x.options.FailOpen && (f.seen == nil || f.seen.State == backend.Vacant) && mayFailOpen(err) {
+		return c.runUnprotected(f)
+	}
+	f.conclude(conclusion{err: err})
+	c.giveUp(f)
+	c.result.outcome = Failed
+	return c.fail("claim", err)
+}
+
+// mayFailOpen: a store that can't be reached may be done without; one that holds
+// a record which can't be read, or refuses a request as wrong, may not.
+func mayFailOpen(err error) bool {
+	return !isFinal(err) || errors.Is(err, backend.ErrPermanent)
+}

@@ -1,0 +1,47 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+)
+
+// ownDetached runs the action in a goroutine of its own, which goes on when its
+// callers have left. The call that started it waits for it and gets what the
+// action returned.
+func (c *call) ownDetached(f *flight) error {
+	f.stay()
+	d, adopt := c.work.detached()
+	d.ctx = context.WithoutCancel(c.ctx)
+	var err error
+	var panicked any
+	exited := true
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if v := recover(); v != nil {
+				// It is recorded; the caller, if it is still there, panics with it.
+				panicked, exited = v, false
+			}
+		}()
+		err = d.guard(f, d.execute)
+		exited = false
+	}()
+	select {
+	case <-c.ctx.Done():
+		return c.leave(f, false, Failed, "wait", c.ctx.Err())
+	case <-done:
+	}
+	f.leave(false)
+	if panicked != nil {
+		panic(panicked)
+	}
+	if exited {
+		c.result.outcome = Failed
+		return c.fail("action", errExited)
+	}
+	adopt()
+	return err
+}
+
+var errExited = errors.New("the action ended its goroutine (runtime.Goexit)")

@@ -1,0 +1,114 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/reprise-go/reprise/backend"
+)
+
+// ending is the request that ends a claim, and what is needed to repeat it until
+// the store has confirmed it.
+type ending struct {
+	x       *Executor
+	plan    *plan
+	ctx     context.Context // of the call, for its values
+	userKey string
+	key     string
+	request backend.CommitRequest
+	hold    *hold     // nil: the lease was never looked after
+	proven  time.Time // without a hold: until when the lease is proven
+	limit   time.Time // until when it is repeated
+}
+
+// ending prepares the end of the flight's claim.
+func (c *call) ending(f *flight, how backend.Ending, limit time.Time) *ending {
+	cl := &f.claim
+	e := &ending{
+		x: c.plan.x, plan: c.plan, ctx: c.ctx, userKey: c.key, key: f.key, limit: limit,
+		request: backend.CommitRequest{
+			Token: cl.request.Token, Ending: how, Keep: c.plan.x.options.Keep,
+			Fingerprint: cl.request.Fingerprint, Metadata: cl.request.Metadata,
+			Attempt: cl.attempt, Fence: cl.fence,
+		},
+	}
+	if e.request.Fence == 0 { // never told: a record left by a release needs one
+		e.request.Fence = fenceAt(time.Now())
+	}
+	switch {
+	case f.hold.action != nil:
+		e.hold = &f.hold
+	case cl.owned:
+		e.proven = c.plan.x.localEnd(cl.sentAt)
+	}
+	return e
+}
+
+// send repeats the request while its outcome is unknown and ctx lasts. It
+// returns nil once it is confirmed.
+func (e *ending) send(ctx context.Context) (err error) {
+	ctx, step := e.x.observe(ctx, StepCommit, e.plan, e.userKey)
+	tries := 0
+	if step != nil {
+		defer func() {
+			step.Ending, step.Sends, step.Size = e.request.Ending, tries, len(e.request.Outcome)
+			step.Attempt, step.Fence = e.request.Attempt, e.request.Fence
+			step.Superseded = errors.Is(err, backend.ErrSuperseded)
+			e.x.observed(ctx, step, err)
+		}()
+	}
+	for {
+		e.request.LeaseHeld = e.leaseHeld(time.Now())
+		tries++
+		err = e.x.store.Commit(ctx, e.key, e.request)
+		if err == nil || errors.Is(err, backend.ErrSuperseded) || isFinal(err) || ctx.Err() != nil {
+			return err
+		}
+		if !time.Now().Before(e.limit) || pause(ctx, sendBackoff(min(tries-1, 2))) != nil {
+			return err
+		}
+	}
+}
+
+// leaseHeld tells the store whether nobody can have overtaken us. Without an
+// answered claim it is never true.
+func (e *ending) leaseHeld(now time.Time) bool {
+	if e.hold != nil {
+		held, _ := e.x.leases.held(e.hold, now)
+		return held
+	}
+	return now.Before(e.proven)
+}
+
+// unfinished tells whether send gave up only because the caller's ctx had ended:
+// then the request is to be repeated in the background.
+func (e *ending) unfinished(ctx *endingContext, err error) bool {
+	return err != nil && !errors.Is(err, backend.ErrSuperseded) && !isFinal(err) &&
+		ctx.Err() != nil && time.Now().Before(e.limit)
+}
+
+// sendDetached goes on where the caller could not wait, until the limit.
+func (e *ending) sendDetached() error {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(e.ctx), e.limit)
+	defer cancel()
+	return e.send(ctx)
+}
+
+// giveUp ends, in the background, a claim that is left when the flight is closed
+// and nobody leads it: one that may have been applied, or is held and was never
+// used. A key that was meant to be taken while it was vacant is released; one
+// that was abandoned stays so, for nobody has decided on it.
+func (c *call) giveUp(f *flight) {
+	cl := &f.claim
+	if !cl.open && !cl.owned {
+		return
+	}
+	how := backend.Release
+	if cl.takeover != nil || cl.started {
+		how = backend.Abandon
+	}
+	c.plan.x.leases.remove(&f.hold)
+	e := c.ending(f, how, time.Now().Add(c.plan.x.options.CommitTimeout))
+	go e.sendDetached()
+}

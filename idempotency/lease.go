@@ -1,0 +1,208 @@
+package idempotency
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/reprise-go/reprise/backend"
+)
+
+// leases renews the leases of all actions in flight from one timer, and ends the
+// ctx of those whose lease can't be proven any more. The timer is armed while
+// actions are in flight and stopped when there are none.
+type leases struct {
+	x      *Executor
+	mu     sync.Mutex
+	first  *hold
+	timer  *time.Timer
+	wakeAt time.Time // zero: not armed
+}
+
+// hold is one claim that is held while its action runs. Guarded by leases.mu.
+type hold struct {
+	next, prev *hold
+	listed     bool
+
+	ctx    context.Context // of the call, for its values
+	action *actionContext
+	plan   *plan
+	userKey,
+	key string
+	renewal backend.ClaimRequest
+
+	localEnd time.Time // until when the lease is proven; zero once it is lost
+	due      time.Time // when the next renewal goes out
+	last     time.Time // no renewal after this: MaxHold
+	renewing bool
+	cancel   context.CancelFunc // of the renewal that is under way
+	lost     bool
+}
+
+// margin is what is taken off a lease on our side: clocks run at different
+// speeds, and a timer fires late.
+func margin(lease time.Duration) time.Duration { return min(lease/10, 500*time.Millisecond) }
+
+// localEnd is until when a lease set by a request sent at that time is proven.
+func (x *Executor) localEnd(sentAt time.Time) time.Time {
+	return sentAt.Add(x.options.Lease - margin(x.options.Lease))
+}
+
+// add starts to look after a hold whose claim was sent at sentAt.
+func (l *leases) add(h *hold, sentAt time.Time) {
+	lease := l.x.options.Lease
+	h.localEnd = l.x.localEnd(sentAt)
+	h.due = sentAt.Add(lease / 3)
+	h.last = sentAt.Add(min(l.x.options.MaxHold, backend.MaxDuration))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h.listed = true
+	h.next = l.first
+	if l.first != nil {
+		l.first.prev = h
+	}
+	l.first = h
+	l.wake(h.nextEvent())
+}
+
+// remove ends the looking after: no renewal is sent from now on, and the reply
+// of one that is under way changes nothing.
+func (l *leases) remove(h *hold) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !h.listed {
+		return
+	}
+	h.listed = false
+	if h.prev != nil {
+		h.prev.next = h.next
+	} else {
+		l.first = h.next
+	}
+	if h.next != nil {
+		h.next.prev = h.prev
+	}
+	h.next, h.prev = nil, nil
+	if h.cancel != nil {
+		h.cancel()
+	}
+	if l.first == nil && !l.wakeAt.IsZero() {
+		l.timer.Stop()
+		l.wakeAt = time.Time{}
+	}
+}
+
+// held tells whether the lease is proven at that time, and whether it was lost.
+func (l *leases) held(h *hold, now time.Time) (held, lost bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return now.Before(h.localEnd), h.lost
+}
+
+// until is when the lease ends as far as is proven.
+func (l *leases) until(h *hold) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return h.localEnd
+}
+
+func (h *hold) nextEvent() time.Time {
+	if !h.renewing && h.due.Before(h.localEnd) && h.due.Before(h.last) {
+		return h.due
+	}
+	return h.localEnd
+}
+
+// wake arms the timer for at, if it isn't armed for an earlier time. Called
+// under mu.
+func (l *leases) wake(at time.Time) {
+	if !l.wakeAt.IsZero() && !at.Before(l.wakeAt) {
+		return
+	}
+	l.wakeAt = at
+	if l.timer == nil {
+		l.timer = time.AfterFunc(time.Until(at), l.tick)
+	} else {
+		l.timer.Reset(time.Until(at))
+	}
+}
+
+// tick sends the renewals that are due, each in a goroutine of its own so that
+// one slow reply delays no other, and ends what is lost.
+func (l *leases) tick() {
+	var due, lost []*hold
+	now := time.Now()
+	l.mu.Lock()
+	l.wakeAt = time.Time{}
+	for h := l.first; h != nil; h = h.next {
+		if h.lost {
+			continue
+		}
+		if !now.Before(h.localEnd) {
+			h.lost = true
+			lost = append(lost, h)
+			continue
+		}
+		if !h.renewing && !now.Before(h.due) && now.Before(h.last) {
+			h.renewing = true
+			due = append(due, h)
+		}
+		l.wake(h.nextEvent())
+	}
+	l.mu.Unlock()
+	for _, h := range lost {
+		h.action.lose()
+	}
+	for _, h := range due {
+		go l.renew(h)
+	}
+}
+
+// renew sends one renewal. Its lease counts from before it was sent; one that
+// isn't answered moves nothing, and is repeated until the local end.
+func (l *leases) renew(h *hold) {
+	ctx, step := l.x.observe(context.WithoutCancel(h.ctx), StepRenew, h.plan, h.userKey)
+	end := l.until(h)
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	l.mu.Lock()
+	h.cancel = cancel
+	listed := h.listed
+	l.mu.Unlock()
+	sentAt := time.Now()
+	var record backend.Record
+	err := error(context.DeadlineExceeded)
+	if listed && sentAt.Before(end) {
+		record, err = l.x.store.Claim(ctx, h.key, h.renewal)
+	}
+	gone := false
+	l.mu.Lock()
+	h.renewing, h.cancel = false, nil
+	switch {
+	case err != nil:
+		h.due = time.Now().Add(max(l.x.options.Lease/20, time.Millisecond))
+	case record.State == backend.Claimed && record.Token == h.renewal.Token:
+		if end := l.x.localEnd(sentAt); end.After(h.localEnd) {
+			h.localEnd = end
+		}
+		h.due = sentAt.Add(l.x.options.Lease / 3)
+	case record.State == backend.Completed && record.Token == h.renewal.Token:
+		// The commit was quicker than its own reply: nothing is left to renew.
+		h.due = h.last
+	default:
+		gone = h.listed && !h.lost
+		h.lost = true
+		h.localEnd = time.Time{}
+	}
+	if h.listed && !h.lost {
+		l.wake(h.nextEvent())
+	}
+	l.mu.Unlock()
+	if gone {
+		h.action.lose()
+	}
+	if step != nil {
+		step.Attempt, step.Fence, step.LeaseLost = h.renewal.Attempt, h.renewal.Fence, gone
+		l.x.observed(ctx, step, err)
+	}
+}

@@ -1,0 +1,42 @@
+package idempotency
+
+import (
+	"time"
+
+	"github.com/reprise-go/reprise/backend"
+)
+
+// runUnprotected runs the action although the store is down: Options.FailOpen.
+// Calls in this process still share one run, and its answer, which nobody has
+// recorded; calls in other processes don't.
+func (c *call) runUnprotected(f *flight) error {
+	cl := &f.claim
+	cl.attempt, cl.fence = 0, 0
+	c.result.attempt, c.result.fence, c.result.unprotected = 0, 0, true
+	a := c.newActionContext(f)
+	f.announce(&cl.identity, time.Now())
+	cl.started = true
+	err := c.act(a)
+	a.finish()
+	c.result.outcome, c.result.ran, c.result.actionErr = Executed, true, err
+	if err != nil && (c.ctx.Err() != nil || c.plan.ignoreError != nil && c.plan.ignoreError(err)) ||
+		c.work.retention(err) == DoNotRecord {
+		f.conclude(conclusion{again: true})
+		c.giveUp(f)
+		return err
+	}
+	now := time.Now()
+	data, _ := c.seal(&cl.identity, err, now)
+	f.recorded = backend.Record{
+		State: backend.Completed, Fingerprint: cl.request.Fingerprint, Metadata: cl.request.Metadata, Outcome: data,
+	}
+	f.conclude(conclusion{unprotected: &f.recorded})
+	if cl.open {
+		// The claim may have reached the store after all. Then the key is ours, and
+		// the outcome can still be recorded.
+		e := c.ending(f, backend.Complete, now.Add(c.plan.x.options.CommitTimeout))
+		e.request.Outcome, e.request.Retention = data, c.plan.retention
+		go e.sendDetached()
+	}
+	return err
+}
