@@ -24,14 +24,13 @@ func (c *call) own(f *flight) error {
 // and ends the claim. It runs in the goroutine of the caller, so that a panic
 // keeps its stack, and never leaves without the flight concluded.
 func (c *call) execute(f *flight) error {
-	x, cl := c.plan.x, &f.claim
-	a := c.newActionContext(f)
-	h := &f.hold
-	h.ctx, h.action, h.plan, h.userKey, h.key = c.ctx, a, c.plan, c.key, f.key
-	h.renewal = cl.request
-	h.renewal.Renewal, h.renewal.Seen = true, 0
-	h.renewal.Attempt, h.renewal.Fence = cl.attempt, cl.fence
-	x.leases.add(h, cl.sentAt)
+	cl := &f.claim
+	t := &tenure{}
+	f.tenure = t
+	a := &t.action
+	c.initAction(a, f)
+	t.hold.flight, t.hold.call, t.hold.ctx = f, c, c.ctx
+	c.plan.x.leases.add(&t.hold, cl.sentAt)
 
 	if cl.takeover != nil && c.plan.policy == Reconcile {
 		answered, err := c.reconcile(f, a)
@@ -58,11 +57,9 @@ func (c *call) execute(f *flight) error {
 	return c.settle(f, a, err)
 }
 
-func (c *call) newActionContext(f *flight) *actionContext {
-	return &actionContext{
-		Context: c.ctx, x: c.plan.x, storageKey: f.key,
-		execution: Execution{Key: c.key, Operation: c.plan.name, Attempt: f.claim.attempt, Fence: f.claim.fence},
-	}
+func (c *call) initAction(a *actionContext, f *flight) {
+	a.Context, a.x, a.storageKey = c.ctx, c.plan.x, f.key
+	a.execution = Execution{Key: c.key, Operation: c.plan.name, Attempt: f.claim.attempt, Fence: f.claim.fence}
 }
 
 // act is the action with its step around it.
@@ -87,7 +84,7 @@ func (c *call) settle(f *flight, a *actionContext, err error) error {
 	// A panic in a policy of the user's is met by lead.
 	cut := err != nil && a.Err() != nil &&
 		(errors.Is(err, a.Err()) || errors.Is(err, context.Cause(a)))
-	_, lost := c.plan.x.leases.held(&f.hold, time.Time{})
+	_, lost := c.plan.x.leases.held(&f.tenure.hold, time.Time{})
 	a.finish()
 	c.result.outcome, c.result.ran, c.result.actionErr = Executed, true, err
 	switch {
@@ -128,7 +125,7 @@ func (c *call) record(f *flight, actionErr error, retention time.Duration) error
 	data, notKept := c.seal(&f.claim.identity, actionErr, now)
 	e := c.ending(f, backend.Complete, now.Add(min(x.options.CommitTimeout, retention)))
 	e.request.Outcome, e.request.Retention = data, retention
-	ctx := newEndingContext(c.ctx, e.limit)
+	ctx := e.inline()
 	defer ctx.release()
 	err := e.send(ctx)
 	if errors.Is(err, backend.ErrTooLarge) && notKept == nil {
@@ -140,7 +137,7 @@ func (c *call) record(f *flight, actionErr error, retention time.Duration) error
 		go c.recordInBackground(f, e)
 		return c.notRecorded(err)
 	}
-	x.leases.remove(&f.hold)
+	c.stopRenewals(f)
 	switch {
 	case err == nil:
 		f.concludeRecorded(e.request)
@@ -159,7 +156,7 @@ func (c *call) record(f *flight, actionErr error, retention time.Duration) error
 // released after it: it may have been applied.
 func (c *call) recordInBackground(f *flight, e *ending) {
 	err := e.sendDetached()
-	c.plan.x.leases.remove(&f.hold)
+	c.stopRenewals(f)
 	if err == nil {
 		f.concludeRecorded(e.request)
 		return
@@ -169,11 +166,11 @@ func (c *call) recordInBackground(f *flight, e *ending) {
 
 // concludeRecorded gives the followers an outcome whose commit was confirmed.
 func (f *flight) concludeRecorded(request backend.CommitRequest) {
-	f.recorded = backend.Record{
+	f.tenure.recorded = backend.Record{
 		State: backend.Completed, Token: request.Token, Attempt: request.Attempt, Fence: request.Fence,
 		Fingerprint: request.Fingerprint, Metadata: request.Metadata, Outcome: request.Outcome,
 	}
-	f.conclude(conclusion{record: &f.recorded})
+	f.conclude(conclusion{record: &f.tenure.recorded})
 }
 
 // notRecorded is the error of a call whose action ran, but whose outcome isn't,
@@ -186,9 +183,9 @@ func (c *call) notRecorded(err error) error {
 // overtaken is the answer of a call whose action ran, but whose key another
 // attempt had taken over: that attempt's outcome where there is one already.
 func (c *call) overtaken(f *flight, actionErr error) error {
-	c.plan.x.leases.remove(&f.hold)
+	c.stopRenewals(f)
 	c.result.ran, c.result.actionErr = false, nil
-	ctx := newEndingContext(c.ctx, time.Now().Add(c.plan.x.options.CommitTimeout))
+	ctx := &endingContext{caller: c.ctx, deadline: time.Now().Add(c.plan.x.options.CommitTimeout)}
 	defer ctx.release()
 	record, err := c.plan.x.store.Fetch(ctx, f.key)
 	if err == nil && record.State == backend.Completed {
@@ -225,9 +222,9 @@ func (c *call) cutShort(f *flight) (superseded bool) {
 // nothing for the caller: the lease ends by itself.
 func (c *call) end(f *flight, how backend.Ending, confirmed, otherwise conclusion) error {
 	x := c.plan.x
-	x.leases.remove(&f.hold)
+	c.stopRenewals(f)
 	e := c.ending(f, how, time.Now().Add(x.options.CommitTimeout))
-	ctx := newEndingContext(c.ctx, e.limit)
+	ctx := e.inline()
 	defer ctx.release()
 	err := e.send(ctx)
 	switch {
@@ -297,11 +294,11 @@ func (c *call) reconcile(f *flight, a *actionContext) (answered bool, err error)
 		choice = Default
 	}
 	err = c.record(f, outcome, c.plan.retentionOf(choice))
-	if c.result.commitErr != nil || f.end.record != &f.recorded {
+	if c.result.commitErr != nil || f.end.record != &f.tenure.recorded {
 		return true, err
 	}
 	// Its own action didn't run, so it gets a replay like everybody else.
-	return true, c.replay(&f.recorded, Replayed)
+	return true, c.replay(&f.tenure.recorded, Replayed)
 }
 
 // undecided leaves the key abandoned. Those who wait and would ask the same

@@ -87,7 +87,7 @@ func (p *plan) transform(payload, associated []byte) (sealed []byte, err error) 
 
 // replay makes a recorded outcome the call's answer.
 func (c *call) replay(record *backend.Record, how Outcome) error {
-	c.saw(*record)
+	c.saw(record)
 	c.result.outcome = Failed
 	metadata, err := parseMetadata(record.Metadata)
 	if err != nil {
@@ -123,11 +123,11 @@ func (c *call) restore(o outcome, record *backend.Record, operation string) (err
 			err = fmt.Errorf("panic while decoding: %v", v)
 		}
 	}()
-	replayed := &ReplayedError{Operation: operation, Attempt: record.Attempt, At: o.at}
 	if o.kind == kindNotKept {
-		replayed.text = fmt.Sprintf("%v: %s", ErrNotKept, o.payload)
-		replayed.err = ErrNotKept
-		return replayed
+		return &ReplayedError{
+			Operation: operation, Attempt: record.Attempt, At: o.at,
+			text: fmt.Sprintf("%v: %s", ErrNotKept, o.payload), err: ErrNotKept,
+		}
 	}
 	payload, err := c.plan.open(o, func() []byte {
 		return associatedData(c.storageKey, operation, record.Fingerprint)
@@ -140,7 +140,7 @@ func (c *call) restore(o outcome, record *backend.Record, operation string) (err
 		if err != nil {
 			return err
 		}
-		replayed.TypeName = node.typeName
+		replayed := &ReplayedError{Operation: operation, Attempt: record.Attempt, At: o.at, TypeName: node.typeName}
 		replayed.text, replayed.err = node.restore()
 		return replayed
 	}

@@ -60,7 +60,7 @@ type callResult struct {
 	commitErr error
 }
 
-func (c *call) saw(record backend.Record) {
+func (c *call) saw(record *backend.Record) {
 	c.result.attempt, c.result.fence = record.Attempt, record.Fence
 }
 
@@ -362,8 +362,8 @@ func (c *call) await(f *flight, record *backend.Record, holder *identity) (err e
 	for try := 0; ; try++ {
 		next, err := x.store.Wait(ctx, f.key, record.Token)
 		if err == nil {
-			c.saw(next)
-			f.seen = &next
+			c.saw(&next)
+			f.reply, f.seen = next, &f.reply
 			return nil
 		}
 		if c.ctx.Err() != nil {

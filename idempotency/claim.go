@@ -46,7 +46,8 @@ func (c *call) intend(f *flight, seen *backend.Record) {
 	if seen != nil {
 		cl.request.Seen = seen.Fence
 		if seen.State == backend.Abandoned {
-			cl.takeover = seen
+			abandoned := *seen
+			cl.takeover = &abandoned
 		}
 	}
 }
@@ -79,14 +80,14 @@ func (c *call) send(f *flight) (err error) {
 		record, err := x.store.Claim(ctx, f.key, cl.request)
 		switch {
 		case err == nil && record.State == backend.Claimed && record.Token == cl.request.Token:
-			c.saw(record)
+			c.saw(&record)
 			cl.open, cl.owned = false, true
 			cl.sentAt, cl.attempt, cl.fence = now, record.Attempt, record.Fence
 			return nil
 		case err == nil:
-			c.saw(record)
+			c.saw(&record)
 			cl.open = false
-			f.seen = &record
+			f.reply, f.seen = record, &f.reply
 			return nil
 		case c.ctx.Err() != nil:
 			cl.open = cl.open || !errors.Is(err, backend.ErrNotApplied)

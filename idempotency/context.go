@@ -118,9 +118,8 @@ func (x *Executor) runs(ctx context.Context, storageKey string) bool {
 // soon after its ctx also where the store is silent; the commit is then repeated
 // in the background. Its timer is made when somebody asks for Done.
 type endingContext struct {
-	context.Context // values only
-	caller          context.Context
-	deadline        time.Time
+	caller   context.Context
+	deadline time.Time
 
 	mu    sync.Mutex
 	done  chan struct{}
@@ -132,11 +131,10 @@ type endingContext struct {
 // grace is how long a call whose ctx has ended still waits for its commit.
 const grace = 40 * time.Millisecond
 
-func newEndingContext(caller context.Context, deadline time.Time) *endingContext {
-	return &endingContext{Context: context.WithoutCancel(caller), caller: caller, deadline: deadline}
-}
-
 func (e *endingContext) Deadline() (time.Time, bool) { return e.deadline, true }
+
+// Value has the caller's values, but nothing of how the caller's ctx ends.
+func (e *endingContext) Value(key any) any { return context.WithoutCancel(e.caller).Value(key) }
 
 func (e *endingContext) Done() <-chan struct{} {
 	e.mu.Lock()

@@ -20,27 +20,37 @@ type ending struct {
 	hold    *hold     // nil: the lease was never looked after
 	proven  time.Time // without a hold: until when the lease is proven
 	limit   time.Time // until when it is repeated
+	bounded endingContext
 }
 
-// ending prepares the end of the flight's claim.
+// inline is the ctx of an ending that the caller waits for. Whoever gets it calls
+// its release.
+func (e *ending) inline() *endingContext {
+	e.bounded.caller, e.bounded.deadline = e.ctx, e.limit
+	return &e.bounded
+}
+
+// ending prepares the end of the flight's claim. A flight ends its claim once.
 func (c *call) ending(f *flight, how backend.Ending, limit time.Time) *ending {
 	cl := &f.claim
-	e := &ending{
-		x: c.plan.x, plan: c.plan, ctx: c.ctx, userKey: c.key, key: f.key, limit: limit,
-		request: backend.CommitRequest{
-			Token: cl.request.Token, Ending: how, Keep: c.plan.x.options.Keep,
-			Fingerprint: cl.request.Fingerprint, Metadata: cl.request.Metadata,
-			Attempt: cl.attempt, Fence: cl.fence,
-		},
+	var e *ending
+	if f.tenure != nil {
+		e = &f.tenure.ending
+		e.hold = &f.tenure.hold
+	} else {
+		e = &ending{}
+		if cl.owned {
+			e.proven = c.plan.x.localEnd(cl.sentAt)
+		}
+	}
+	e.x, e.plan, e.ctx, e.userKey, e.key, e.limit = c.plan.x, c.plan, c.ctx, c.key, f.key, limit
+	e.request = backend.CommitRequest{
+		Token: cl.request.Token, Ending: how, Keep: c.plan.x.options.Keep,
+		Fingerprint: cl.request.Fingerprint, Metadata: cl.request.Metadata,
+		Attempt: cl.attempt, Fence: cl.fence,
 	}
 	if e.request.Fence == 0 { // never told: a record left by a release needs one
 		e.request.Fence = fenceAt(time.Now())
-	}
-	switch {
-	case f.hold.action != nil:
-		e.hold = &f.hold
-	case cl.owned:
-		e.proven = c.plan.x.localEnd(cl.sentAt)
 	}
 	return e
 }
@@ -108,7 +118,15 @@ func (c *call) giveUp(f *flight) {
 	if cl.takeover != nil || cl.started {
 		how = backend.Abandon
 	}
-	c.plan.x.leases.remove(&f.hold)
+	c.stopRenewals(f)
 	e := c.ending(f, how, time.Now().Add(c.plan.x.options.CommitTimeout))
 	go e.sendDetached()
+}
+
+// stopRenewals must come before a release: a renewal that arrives after it could
+// re-create the claim once the store has forgotten the release.
+func (c *call) stopRenewals(f *flight) {
+	if f.tenure != nil {
+		c.plan.x.leases.remove(&f.tenure.hold)
+	}
 }

@@ -30,11 +30,19 @@ type flight struct {
 	end   conclusion    // set before done is closed
 
 	// The leader's own; they pass on with the baton.
-	claim claim
-	seen  *backend.Record // what the last reply said, nil before the first
-	hold  hold
-	// What the commit recorded, once it is confirmed.
-	recorded backend.Record
+	claim  claim
+	seen   *backend.Record // what the last reply said, nil before the first
+	reply  backend.Record  // room for seen
+	tenure *tenure         // set once the action may run
+}
+
+// tenure is what a flight needs while it holds its key. It is one allocation, and
+// none for a replay.
+type tenure struct {
+	hold     hold
+	action   actionContext
+	ending   ending
+	recorded backend.Record // what the commit recorded, once it is confirmed
 }
 
 // identity is what a record says of the request that holds the key.

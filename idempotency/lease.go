@@ -24,12 +24,9 @@ type hold struct {
 	next, prev *hold
 	listed     bool
 
-	ctx    context.Context // of the call, for its values
-	action *actionContext
-	plan   *plan
-	userKey,
-	key string
-	renewal backend.ClaimRequest
+	flight *flight // its claim doesn't change any more
+	call   *call   // for the observer
+	ctx    context.Context
 
 	localEnd time.Time // until when the lease is proven; zero once it is lost
 	due      time.Time // when the next renewal goes out
@@ -151,7 +148,7 @@ func (l *leases) tick() {
 	}
 	l.mu.Unlock()
 	for _, h := range lost {
-		h.action.lose()
+		h.flight.tenure.action.lose()
 	}
 	for _, h := range due {
 		go l.renew(h)
@@ -161,7 +158,7 @@ func (l *leases) tick() {
 // renew sends one renewal. Its lease counts from before it was sent; one that
 // isn't answered moves nothing, and is repeated until the local end.
 func (l *leases) renew(h *hold) {
-	ctx, step := l.x.observe(context.WithoutCancel(h.ctx), StepRenew, h.plan, h.userKey)
+	ctx, step := l.x.observe(context.WithoutCancel(h.ctx), StepRenew, h.call.plan, h.call.key)
 	end := l.until(h)
 	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
@@ -169,11 +166,15 @@ func (l *leases) renew(h *hold) {
 	h.cancel = cancel
 	listed := h.listed
 	l.mu.Unlock()
+	cl := &h.flight.claim
+	request := cl.request
+	request.Renewal, request.Seen = true, 0
+	request.Attempt, request.Fence = cl.attempt, cl.fence
 	sentAt := time.Now()
 	var record backend.Record
 	err := error(context.DeadlineExceeded)
 	if listed && sentAt.Before(end) {
-		record, err = l.x.store.Claim(ctx, h.key, h.renewal)
+		record, err = l.x.store.Claim(ctx, h.flight.key, request)
 	}
 	gone := false
 	l.mu.Lock()
@@ -181,12 +182,12 @@ func (l *leases) renew(h *hold) {
 	switch {
 	case err != nil:
 		h.due = time.Now().Add(max(l.x.options.Lease/20, time.Millisecond))
-	case record.State == backend.Claimed && record.Token == h.renewal.Token:
+	case record.State == backend.Claimed && record.Token == request.Token:
 		if end := l.x.localEnd(sentAt); end.After(h.localEnd) {
 			h.localEnd = end
 		}
 		h.due = sentAt.Add(l.x.options.Lease / 3)
-	case record.State == backend.Completed && record.Token == h.renewal.Token:
+	case record.State == backend.Completed && record.Token == request.Token:
 		// The commit was quicker than its own reply: nothing is left to renew.
 		h.due = h.last
 	default:
@@ -199,10 +200,10 @@ func (l *leases) renew(h *hold) {
 	}
 	l.mu.Unlock()
 	if gone {
-		h.action.lose()
+		h.flight.tenure.action.lose()
 	}
 	if step != nil {
-		step.Attempt, step.Fence, step.LeaseLost = h.renewal.Attempt, h.renewal.Fence, gone
+		step.Attempt, step.Fence, step.LeaseLost = cl.attempt, cl.fence, gone
 		l.x.observed(ctx, step, err)
 	}
 }

@@ -303,12 +303,13 @@ func (v *invocation[T]) encode(dst []byte) ([]byte, error) {
 }
 
 func (v *invocation[T]) decode(from codec.Codec, data []byte) error {
-	var value T
-	if err := from.Decode(data, &value); err != nil {
-		return err
+	var zero T
+	v.value = zero
+	err := from.Decode(data, &v.value)
+	if err != nil {
+		v.value = zero
 	}
-	v.value = value
-	return nil
+	return err
 }
 
 func (v *invocation[T]) retention(err error) RetentionChoice {

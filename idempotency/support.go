@@ -167,9 +167,9 @@ func (o *Operation[T]) Resolve(ctx context.Context, key string, value T, err err
 	}
 	e.proven = x.localEnd(now)
 	e.request.Attempt, e.request.Fence = taken.Attempt, taken.Fence
-	ending := newEndingContext(ctx, e.limit)
-	defer ending.release()
-	if err := e.send(ending); err != nil {
+	inline := e.inline()
+	defer inline.release()
+	if err := e.send(inline); err != nil {
 		return fail(err)
 	}
 	return nil

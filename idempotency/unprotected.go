@@ -13,7 +13,9 @@ func (c *call) runUnprotected(f *flight) error {
 	cl := &f.claim
 	cl.attempt, cl.fence = 0, 0
 	c.result.attempt, c.result.fence, c.result.unprotected = 0, 0, true
-	a := c.newActionContext(f)
+	t := &tenure{}
+	a := &t.action
+	c.initAction(a, f)
 	f.announce(&cl.identity, time.Now())
 	cl.started = true
 	err := c.act(a)
@@ -27,10 +29,10 @@ func (c *call) runUnprotected(f *flight) error {
 	}
 	now := time.Now()
 	data, _ := c.seal(&cl.identity, err, now)
-	f.recorded = backend.Record{
+	t.recorded = backend.Record{
 		State: backend.Completed, Fingerprint: cl.request.Fingerprint, Metadata: cl.request.Metadata, Outcome: data,
 	}
-	f.conclude(conclusion{unprotected: &f.recorded})
+	f.conclude(conclusion{unprotected: &t.recorded})
 	if cl.open {
 		// The claim may have reached the store after all. Then the key is ours, and
 		// the outcome can still be recorded.
