@@ -12,10 +12,13 @@ import (
 
 // own runs the action under the flight's claim, which is held.
 func (c *call) own(f *flight) error {
-	x, cl := c.plan.x, &f.claim
-	f.announce(&cl.identity, x.localEnd(cl.sentAt))
+	cl := &f.claim
+	c.result.attempt, c.result.fence = cl.attempt, cl.fence
+	f.announce(holder{
+		identity: cl.identity, attempt: cl.attempt, fence: cl.fence, until: c.plan.x.localEnd(cl.sentAt),
+	})
 	if c.plan.detach {
-		return c.ownDetached(f)
+		return c.detach(f, (*call).execute)
 	}
 	return c.execute(f)
 }

@@ -192,12 +192,13 @@ func (c *call) follow(f *flight) (leads bool, err error) {
 			return true, nil
 		case <-known:
 			known = nil
-			holder, busyTo := f.heldBy()
-			if err := c.mismatch(holder); err != nil {
+			holder := f.heldBy()
+			c.result.attempt, c.result.fence = holder.attempt, holder.fence
+			if err := c.mismatch(&holder.identity); err != nil {
 				return false, c.leave(f, false, Refused, "wait", err)
 			}
 			if c.noWait {
-				return false, c.leave(f, false, Refused, "wait", &InProgressError{LeaseLeft: max(time.Until(busyTo), 0)})
+				return false, c.leave(f, false, Refused, "wait", &InProgressError{LeaseLeft: max(time.Until(holder.until), 0)})
 			}
 		case <-c.ctx.Done():
 			return false, c.leave(f, false, Failed, "wait", c.ctx.Err())
@@ -317,15 +318,15 @@ func (c *call) consider(f *flight) (proceed bool, err error) {
 		}
 		return true, nil
 	}
-	holder, err := identityOf(record)
+	who, err := identityOf(record)
 	if err != nil {
 		return false, c.storeDown(f, err)
 	}
-	if err := c.mismatch(&holder); err != nil {
+	if err := c.mismatch(&who); err != nil {
 		return false, c.leave(f, true, Refused, "claim", err)
 	}
 	if record.State == backend.Claimed {
-		return false, c.await(f, record, &holder)
+		return false, c.await(f, record, who)
 	}
 	if c.plan.policy == Fail {
 		return false, c.leave(f, true, GaveUp, "takeover", ErrAbandoned)
@@ -335,10 +336,11 @@ func (c *call) consider(f *flight) (proceed bool, err error) {
 
 // await waits until the holder in record doesn't hold the key any more, and puts
 // what is there then into f.seen.
-func (c *call) await(f *flight, record *backend.Record, holder *identity) (err error) {
+func (c *call) await(f *flight, record *backend.Record, who identity) (err error) {
 	x := c.plan.x
 	began := time.Now()
-	f.announce(holder, began.Add(record.LeaseLeft))
+	token := record.Token
+	f.announce(holder{identity: who, attempt: record.Attempt, fence: record.Fence, until: began.Add(record.LeaseLeft)})
 	if c.noWait {
 		return c.leave(f, true, Refused, "claim", &InProgressError{LeaseLeft: record.LeaseLeft})
 	}
@@ -360,11 +362,14 @@ func (c *call) await(f *flight, record *backend.Record, holder *identity) (err e
 		defer cancel()
 	}
 	for try := 0; ; try++ {
-		next, err := x.store.Wait(ctx, f.key, record.Token)
+		next, err := x.store.Wait(ctx, f.key, token)
 		if err == nil {
 			c.saw(&next)
 			f.reply, f.seen = next, &f.reply
-			return nil
+			if next.State != backend.Claimed || next.Token != token {
+				return nil
+			}
+			// A store that returns too early must not make us spin.
 		}
 		if c.ctx.Err() != nil {
 			return c.leave(f, true, Failed, "wait", c.ctx.Err())
@@ -372,7 +377,7 @@ func (c *call) await(f *flight, record *backend.Record, holder *identity) (err e
 		if ctx.Err() != nil {
 			return c.leave(f, true, Refused, "wait", c.waitedTooLong(err))
 		}
-		if isFinal(err) {
+		if err != nil && isFinal(err) {
 			return c.storeDown(f, err)
 		}
 		// The store doesn't answer, but somebody holds the key: there is time.
@@ -383,7 +388,7 @@ func (c *call) await(f *flight, record *backend.Record, holder *identity) (err e
 }
 
 func (c *call) waitedTooLong(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return ErrWaitTimeout
 	}
 	return fmt.Errorf("%w: %w", ErrWaitTimeout, err)
@@ -405,6 +410,9 @@ func (c *call) answerFrom(f *flight) error {
 // without it where that is asked for.
 func (c *call) storeDown(f *flight, err error) error {
 	if c.plan.x.options.FailOpen && (f.seen == nil || f.seen.State == backend.Vacant) && mayFailOpen(err) {
+		if c.plan.detach {
+			return c.detach(f, (*call).runUnprotected)
+		}
 		return c.runUnprotected(f)
 	}
 	f.conclude(conclusion{err: err})

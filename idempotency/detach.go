@@ -5,10 +5,10 @@ import (
 	"errors"
 )
 
-// ownDetached runs the action in a goroutine of its own, which goes on when its
-// callers have left. The call that started it waits for it and gets what the
-// action returned.
-func (c *call) ownDetached(f *flight) error {
+// detach does the work in a goroutine of its own, which goes on when its callers
+// have left. The call that started it waits for it and gets what the action
+// returned.
+func (c *call) detach(f *flight, work func(*call, *flight) error) error {
 	f.stay()
 	d, adopt := c.work.detached()
 	d.ctx = context.WithoutCancel(c.ctx)
@@ -24,7 +24,7 @@ func (c *call) ownDetached(f *flight) error {
 				panicked, exited = v, false
 			}
 		}()
-		err = d.guard(f, d.execute)
+		err = d.guard(f, func(f *flight) error { return work(d, f) })
 		exited = false
 	}()
 	select {

@@ -19,13 +19,13 @@ type flight struct {
 	key   string // storage key
 
 	// Guarded by shard.mu.
-	callers int
-	closed  bool
-	holder  *identity // who holds the key, once somebody knows
-	busyTo  time.Time // when the holder's lease ends, as far as known
+	callers   int
+	closed    bool
+	holder    holder // who holds the key, once announced
+	announced bool
 	// Made when the first follower joins.
 	baton chan struct{} // holds one token while nobody leads
-	known chan struct{} // closed when holder is set
+	known chan struct{} // closed by announce
 	done  chan struct{} // closed when the flight has concluded
 	end   conclusion    // set before done is closed
 
@@ -43,6 +43,14 @@ type tenure struct {
 	action   actionContext
 	ending   ending
 	recorded backend.Record // what the commit recorded, once it is confirmed
+}
+
+// holder is who holds the key of a flight, in this process or in another.
+type holder struct {
+	identity
+	attempt uint32
+	fence   uint64
+	until   time.Time // when the lease ends, as far as is known
 }
 
 // identity is what a record says of the request that holds the key.
@@ -94,7 +102,7 @@ func (fs *flights) enter(key string) (f *flight, lead bool) {
 			f.baton = make(chan struct{}, 1)
 			f.known = make(chan struct{})
 			f.done = make(chan struct{})
-			if f.holder != nil {
+			if f.announced {
 				close(f.known)
 			}
 		}
@@ -158,19 +166,25 @@ func (f *flight) close() {
 
 // announce tells the followers who holds the key, so that those with another
 // fingerprint or operation, and those that don't wait, get their answer now.
-func (f *flight) announce(holder *identity, busyTo time.Time) {
+func (f *flight) announce(h holder) {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
-	first := f.holder == nil
-	f.holder, f.busyTo = holder, busyTo
-	if first && f.known != nil {
+	if !f.announced && f.known != nil {
 		close(f.known)
 	}
+	f.holder, f.announced = h, true
+}
+
+// renewed moves the end of the holder's lease.
+func (f *flight) renewed(until time.Time) {
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	f.holder.until = until
 }
 
 // heldBy returns what announce was last told.
-func (f *flight) heldBy() (*identity, time.Time) {
+func (f *flight) heldBy() holder {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
-	return f.holder, f.busyTo
+	return f.holder
 }

@@ -199,6 +199,9 @@ func (l *leases) renew(h *hold) {
 		l.wake(h.nextEvent())
 	}
 	l.mu.Unlock()
+	if err == nil && !gone {
+		h.flight.renewed(l.until(h))
+	}
 	if gone {
 		h.flight.tenure.action.lose()
 	}

@@ -16,7 +16,7 @@ func (c *call) runUnprotected(f *flight) error {
 	t := &tenure{}
 	a := &t.action
 	c.initAction(a, f)
-	f.announce(&cl.identity, time.Now())
+	f.announce(holder{identity: cl.identity})
 	cl.started = true
 	err := c.act(a)
 	a.finish()
