@@ -1,0 +1,50 @@
+package idempotency_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/reprise-go/reprise/"
+
+// Who may import whom. A row lists the packages outside the standard library
+// that a folder's packages may depend on, directly or not; test files are free.
+var mayImport = map[string][]string{
+	"./backend":               {module + "backend"},
+	"./codec":                 {module + "codec"},
+	"./idempotency":           {module + "idempotency", module + "backend", module + "codec"},
+	"./conformance/...":       {module + "conformance", module + "backend"},
+	"./backends/memory":       {module + "backends/memory", module + "backend"},
+	"./backends/goredis":      {module + "backends/goredis", module + "backends/internal", module + "backend", "github.com/redis/go-redis/v9", "github.com/cespare/xxhash/v2", "go.uber.org/atomic", "golang.org/x/sys"},
+	"./backends/redigo":       {module + "backends/redigo", module + "backends/internal", module + "backend", "github.com/gomodule/redigo"},
+	"./backends/rueidis":      {module + "backends/rueidis", module + "backends/internal", module + "backend", "github.com/redis/rueidis", "golang.org/x/sys"},
+	"./backends/internal/...": {module + "backends/internal", module + "backend", "github.com/alicebob/miniredis/v2", "github.com/yuin/gopher-lua"},
+}
+
+func TestImportRules(t *testing.T) {
+	for pattern, allowed := range mayImport {
+		t.Run(pattern, func(t *testing.T) {
+			command := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pattern)
+			command.Dir = ".."
+			out, err := command.CombinedOutput()
+			if err != nil {
+				t.Fatalf("go list: %v\n%s", err, out)
+			}
+			for path := range strings.FieldsSeq(string(out)) {
+				if !within(path, allowed) {
+					t.Errorf("%s depends on %s", pattern, path)
+				}
+			}
+		})
+	}
+}
+
+func within(path string, allowed []string) bool {
+	for _, root := range allowed {
+		if path == root || strings.HasPrefix(path, root+"/") {
+			return true
+		}
+	}
+	return false
+}
