@@ -26,8 +26,8 @@ type value struct {
 	Any     any
 	Big     *big.Int
 	Map     map[string]inner
-	private chan int
-	Skipped func() `json:"-"`
+	private chan int //lint:ignore U1000 unexported fields are skipped
+	Skipped func()   `json:"-"`
 }
 
 type tree struct {
@@ -41,7 +41,7 @@ type onlyMarshals struct{ F func() }
 func (onlyMarshals) MarshalJSON() ([]byte, error) { return []byte("1"), nil }
 
 // both encodes and decodes itself, so what it holds doesn't matter.
-type both struct{ f func() }
+type both struct{ F func() }
 
 func (both) MarshalJSON() ([]byte, error)  { return []byte("1"), nil }
 func (*both) UnmarshalJSON(b []byte) error { return nil }

@@ -276,7 +276,7 @@ func (c *call) reconcile(f *flight, a *actionContext) (answered bool, err error)
 	found, outcome, err := c.work.reconcile(ctx, abandoned)
 	returned = true
 	if err == nil && found == verdictUnknown {
-		err = errors.New("Reconcile could not tell what happened")
+		err = errors.New("could not be told by Reconcile")
 	}
 	if err == nil && a.Err() != nil {
 		err = a.Err()
