@@ -1,0 +1,118 @@
+package memory
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+	"weak"
+)
+
+// janitor is the one timer of a store. It is armed for the first bucket that
+// ends, and not at all while there are no records.
+type janitor struct {
+	// next is when the timer fires, never while it isn't armed. A verb that
+	// files a record for earlier arms the timer anew.
+	next   atomic.Int64
+	mu     sync.Mutex
+	timer  *time.Timer // made when it is first needed
+	closed bool
+}
+
+// sweepBy makes sure that a sweep begins at due or before. It is called after the
+// shard's lock was released: a sweep that begins in between has set next to
+// never before it looks at the shard, so either it sees the record or we see
+// that.
+func (b *Backend) sweepBy(due int64) {
+	if due < b.janitor.next.Load() {
+		b.arm(due)
+	}
+}
+
+// arm makes the timer fire at due, unless it fires earlier. For never, it stops
+// a timer that nobody has armed since the sweep began.
+func (b *Backend) arm(due int64) {
+	j := &b.janitor
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch next := j.next.Load(); {
+	case j.closed:
+	case due < next:
+		j.next.Store(due)
+		wait := time.Duration(due - b.now())
+		if j.timer == nil {
+			j.timer = time.AfterFunc(wait, sweepLater(weak.Make(b)))
+		} else {
+			j.timer.Reset(wait)
+		}
+	case next == never && j.timer != nil:
+		j.timer.Stop()
+	}
+}
+
+// sweepLater holds the store weakly: a pending timer, which may be set to fire
+// in a day, must not keep a store alive that nobody uses any more.
+func sweepLater(store weak.Pointer[Backend]) func() {
+	return func() {
+		if b := store.Value(); b != nil {
+			b.sweep()
+		}
+	}
+}
+
+// sweep gives back the memory of what is over, and arms the timer for the rest.
+func (b *Backend) sweep() {
+	b.janitor.next.Store(never)
+	earliest := int64(never)
+	for i := range b.shards {
+		earliest = min(earliest, b.sweepShard(&b.shards[i]))
+	}
+	b.arm(earliest)
+}
+
+// sweepBatch bounds how long a sweep keeps a shard from its verbs.
+const sweepBatch = 512
+
+// sweepShard returns when the shard is to be swept again.
+func (b *Backend) sweepShard(s *shard) int64 {
+	for {
+		s.mu.Lock()
+		done := s.sweep(b.now(), sweepBatch)
+		earliest := s.earliest()
+		s.mu.Unlock()
+		if done {
+			return earliest
+		}
+	}
+}
+
+// sweep forgets up to limit records whose time is over, and tells whether none
+// is left.
+func (s *shard) sweep(now int64, limit int) (done bool) {
+	for s.earliest() <= now {
+		b := s.buckets[0]
+		for r := b.first; r != nil; r = b.first {
+			if limit == 0 {
+				return false
+			}
+			limit--
+			if r.forgetAt <= now {
+				s.remove(r)
+			} else {
+				s.unfile(r)
+				s.file(r, r.forgetAt, now)
+			}
+		}
+		s.drop()
+	}
+	s.shrink()
+	return true
+}
+
+func (j *janitor) close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
+	if j.timer != nil {
+		j.timer.Stop()
+	}
+}
