@@ -162,14 +162,14 @@ func (c *call) concluded(f *flight) (answered bool, err error) {
 func (c *call) follow(f *flight) (leads bool, err error) {
 	began := time.Now()
 	c.startWait(began)
-	_, step := c.plan.x.observe(c.ctx, StepWait, c.plan, c.key)
+	ctx, step := c.plan.x.observe(c.ctx, StepWait, c.plan, c.key)
 	defer func() {
 		d := time.Since(began)
 		c.waited += d
 		if step != nil {
 			step.Waited = d
 			step.Attempt, step.Fence = c.result.attempt, c.result.fence
-			c.plan.x.observed(c.ctx, step, err)
+			c.plan.x.observed(ctx, step, err)
 		}
 	}()
 	var timeout <-chan time.Time
@@ -346,16 +346,17 @@ func (c *call) await(f *flight, record *backend.Record, who identity) (err error
 	}
 	c.startWait(began)
 	c.waitedOn = Waited
-	ctx, step := x.observe(c.ctx, StepWait, c.plan, c.key)
+	stepCtx, step := x.observe(c.ctx, StepWait, c.plan, c.key)
 	defer func() {
 		d := time.Since(began)
 		c.waited += d
 		if step != nil {
 			step.Waited = d
 			step.Attempt, step.Fence = c.result.attempt, c.result.fence
-			x.observed(c.ctx, step, err)
+			x.observed(stepCtx, step, err)
 		}
 	}()
+	ctx := stepCtx
 	if c.waitTimeout != Unlimited {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, c.waitUntil)

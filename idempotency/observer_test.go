@@ -22,6 +22,7 @@ type recorder struct {
 	mu      sync.Mutex
 	steps   []idempotency.Step
 	open    int
+	foreign int // steps that were ended with another ctx than theirs
 	carrier []byte
 }
 
@@ -35,13 +36,18 @@ func (r *recorder) StepStart(ctx context.Context, step *idempotency.Step) contex
 		step.Carrier = r.carrier
 	}
 	path, _ := ctx.Value(stepPath{}).(string)
-	return context.WithValue(ctx, stepPath{}, path+"/"+step.Kind.String())
+	return context.WithValue(context.WithValue(ctx, stepPath{}, path+"/"+step.Kind.String()), started{}, step)
 }
 
-func (r *recorder) StepEnd(_ context.Context, step *idempotency.Step) {
+type started struct{}
+
+func (r *recorder) StepEnd(ctx context.Context, step *idempotency.Step) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open--
+	if ctx.Value(started{}) != step {
+		r.foreign++
+	}
 	r.steps = append(r.steps, *step)
 }
 
@@ -52,6 +58,9 @@ func (r *recorder) take(t *testing.T) (kinds []string, run idempotency.Step) {
 	defer r.mu.Unlock()
 	if r.open != 0 {
 		t.Errorf("%d steps were started and not ended", r.open)
+	}
+	if r.foreign != 0 {
+		t.Errorf("%d steps were ended with another ctx than theirs", r.foreign)
 	}
 	for _, step := range r.steps {
 		kinds = append(kinds, step.Kind.String())
