@@ -2,6 +2,7 @@ package idempotency
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
@@ -11,7 +12,7 @@ import (
 // step runs (that of StepAction is the parent of the action's own), usually the
 // one it was given; StepEnd gets the same ctx and the same Step, filled in. The
 // two are called in pairs, in the goroutine that makes the step, and must not
-// block. A Step must not be kept after its StepEnd.
+// block. A Step is reused after its StepEnd: keep a copy, never the pointer.
 type Observer interface {
 	StepStart(ctx context.Context, step *Step) context.Context
 	StepEnd(ctx context.Context, step *Step)
@@ -124,10 +125,17 @@ type Step struct {
 	// Waited is the time that the call spent waiting for others: StepRun and
 	// StepWait.
 	Waited time.Duration
+	// Duration is how long the step took.
+	Duration time.Duration
 	// Err is the step's error; nil where it went well. For StepRun it is what the
 	// caller gets, before the hooks.
 	Err error
+
+	began time.Time
 }
+
+// steps are reused: a traced call makes four of them or more.
+var steps = sync.Pool{New: func() any { return new(Step) }}
 
 // observe starts a step. Without an observer it returns nil, and finish does
 // nothing.
@@ -135,7 +143,8 @@ func (x *Executor) observe(ctx context.Context, kind StepKind, p *plan, key stri
 	if x.options.Observer == nil {
 		return ctx, nil
 	}
-	step := &Step{Kind: kind, Namespace: x.options.Namespace, Key: key}
+	step := steps.Get().(*Step)
+	*step = Step{Kind: kind, Namespace: x.options.Namespace, Key: key, began: time.Now()}
 	if p != nil {
 		step.Operation = p.name
 	}
@@ -144,7 +153,8 @@ func (x *Executor) observe(ctx context.Context, kind StepKind, p *plan, key stri
 
 func (x *Executor) observed(ctx context.Context, step *Step, err error) {
 	if step != nil {
-		step.Err = err
+		step.Err, step.Duration = err, time.Since(step.began)
 		x.options.Observer.StepEnd(ctx, step)
+		steps.Put(step)
 	}
 }
