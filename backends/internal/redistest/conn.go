@@ -48,6 +48,15 @@ func (c *Conn) Do(args ...string) (any, error) {
 	return c.read()
 }
 
+// Read reads what the server sends by itself, a message for instance. It gives
+// up after ten seconds.
+func (c *Conn) Read() (any, error) {
+	if err := c.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return nil, err
+	}
+	return c.read()
+}
+
 func (c *Conn) send(args ...string) error {
 	b := fmt.Appendf(nil, "*%d\r\n", len(args))
 	for _, arg := range args {

@@ -90,3 +90,13 @@ func TestSeenSurvivesAsBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestSlot(t *testing.T) {
+	for name, want := range map[string]int{
+		"123456789": 0x31c3, "foo": 12182, "{foo}": 12182, "a{foo}b{bar}": 12182, "": 0,
+	} {
+		if got := Slot(name); got != want {
+			t.Errorf("%q is in slot %d, want %d", name, got, want)
+		}
+	}
+}

@@ -564,7 +564,7 @@ func TestCommitPublishes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			message, err := listener.Do("PING")
+			message, err := listener.Read()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,97 @@
+package goredis
+
+import (
+	"context"
+
+	redislib "github.com/redis/go-redis/v9"
+
+	"github.com/reprise-go/reprise/backends/internal/wire"
+)
+
+// The commands are not retried by the client (NoRetry): after a retry nobody
+// knows what became of the send before it, and "not applied" could not be told
+// from "nobody knows". This package retries, see retry.go.
+
+type onceCmd struct{ *redislib.Cmd }
+
+func (onceCmd) NoRetry() bool { return true }
+
+type onceString struct{ *redislib.StringCmd }
+
+func (onceString) NoRetry() bool { return true }
+
+type onceRaw struct{ *redislib.RawCmd }
+
+func (onceRaw) NoRetry() bool { return true }
+
+// payload is an argument that knows whether it was ever written to a connection:
+// a request of which nothing was written was certainly not applied.
+type payload struct {
+	data   []byte
+	writes int
+}
+
+// MarshalBinary is what the client calls when it writes the argument.
+func (p *payload) MarshalBinary() ([]byte, error) {
+	p.writes++
+	return p.data, nil
+}
+
+// String is what tracing hooks show of it.
+func (p *payload) String() string { return "<record>" }
+
+// script is a script with its arguments for EVALSHA boxed once.
+type script struct {
+	*redislib.Script
+	sha any
+}
+
+func newScript(source string) script {
+	s := redislib.NewScript(source)
+	return script{Script: s, sha: s.Hash()}
+}
+
+var (
+	claimScript       = newScript(wire.ClaimScript)
+	commitScript      = newScript(wire.CommitScript)
+	commitLargeScript = newScript(wire.CommitLargeScript)
+	lookScript        = newScript(wire.LookScript)
+	forgetScript      = newScript(wire.ForgetScript)
+)
+
+// scripter runs scripts for redislib.Script without retries of the client. It is
+// part of each call, for it holds the arguments.
+type scripter struct {
+	redislib.Scripter // for what is never called
+	client            redislib.UniversalClient
+	script            script
+	args              [9]any
+}
+
+var _ redislib.Scripter = (*scripter)(nil)
+
+// Eval implements redislib.Scripter.
+func (s *scripter) Eval(ctx context.Context, source string, keys []string, args ...any) *redislib.Cmd {
+	return s.process(ctx, "eval", source, keys, args)
+}
+
+// EvalSha implements redislib.Scripter.
+func (s *scripter) EvalSha(ctx context.Context, _ string, keys []string, args ...any) *redislib.Cmd {
+	return s.process(ctx, "evalsha", s.script.sha, keys, args)
+}
+
+func (s *scripter) process(ctx context.Context, name string, script any, keys []string, args []any) *redislib.Cmd {
+	all := append(s.args[:0], name, script, len(keys))
+	for _, key := range keys {
+		all = append(all, key)
+	}
+	all = append(all, args...)
+	cmd := redislib.NewCmd(ctx, all...)
+	cmd.SetFirstKeyPos(3)
+	_ = s.client.Process(ctx, onceCmd{cmd})
+	return cmd
+}
+
+type onceStatus struct{ *redislib.StatusCmd }
+
+func (onceStatus) NoRetry() bool { return true }

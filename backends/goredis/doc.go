@@ -1,0 +1,35 @@
+// Package goredis keeps the records of package idempotency in Redis or Valkey,
+// through a client of github.com/redis/go-redis/v9 that the application already
+// has.
+//
+//	store, err := goredis.New(client, goredis.Options{})
+//	defer store.Close()
+//
+// It works with *redis.Client (standalone and Sentinel) and
+// *redis.ClusterClient, on Redis 7.0 or later and on Valkey. Other Reprise
+// backends for Redis use the same records: a claim made here may be waited for
+// through redigo and completed for rueidis.
+//
+// The client is neither closed nor changed. Its retry options are respected
+// (MaxRetries, MinRetryBackoff, MaxRetryBackoff), but the retries are the
+// backend's own, so that it knows whether a request may have been applied.
+// While somebody waits for a key the backend has one connection more than the
+// client's pool (in a cluster one per master in use), made by the client's
+// Subscribe, which is closed a few seconds after the last waiter has gone.
+//
+// # Timeouts
+//
+// Every verb returns when its ctx ends, whatever the client's options and also
+// when the server is silent. A command that is stuck then is left to a goroutine
+// which ends when the client's own timeouts end it, so don't turn those off
+// (ReadTimeout, WriteTimeout, DialTimeout).
+//
+// # Permissions
+//
+// A user of the server needs the keys and channels of the prefix
+// (~reprise:* &reprise:*) and the commands SET, GET, GETRANGE, STRLEN, EXISTS,
+// PTTL, PEXPIRE, RENAME, DEL, PUBLISH, EVAL, EVALSHA, SUBSCRIBE, UNSUBSCRIBE,
+// HELLO and PING, in a cluster also SPUBLISH, SSUBSCRIBE and SUNSUBSCRIBE.
+// Without the right to subscribe waiters poll once a second; without the right
+// to publish nobody wakes before they look by themselves.
+package goredis

@@ -1,0 +1,44 @@
+package goredis
+
+import (
+	"context"
+)
+
+// Forget implements [backend.Forgetter]. It costs one command.
+func (b *Backend) Forget(ctx context.Context, key string) error {
+	if err := b.check(ctx, opForget, key); err != nil {
+		return err
+	}
+	c := &forgetCall{backend: b, ctx: ctx, keys: [1]string{b.layout.Record(key)}}
+	c.request.op = opForget
+	if !b.workers.do(ctx, c) {
+		return unanswered(ctx, opForget)
+	}
+	return c.err
+}
+
+type forgetCall struct {
+	backend *Backend
+	ctx     context.Context
+	request request
+	scripter
+	keys [1]string
+	err  error
+}
+
+func (c *forgetCall) run() {
+	c.scripter.client, c.scripter.script = c.backend.client, forgetScript
+	publish := payload{data: []byte(c.backend.publish(c.ctx).(string))}
+	for {
+		publish.writes = 0
+		err := forgetScript.Run(c.ctx, &c.scripter, c.keys[:], &publish).Err()
+		if err == nil {
+			return
+		}
+		again, err := c.request.again(c.ctx, c.backend.retries, err, publish.writes)
+		if !again {
+			c.err = err
+			return
+		}
+	}
+}
