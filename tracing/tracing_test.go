@@ -480,6 +480,9 @@ func TestBadOptionsAreRefused(t *testing.T) {
 }
 
 func TestCostWithTheNoOpProvider(t *testing.T) {
+	if raceEnabled {
+		t.Skip("allocations can't be counted under the race detector")
+	}
 	run := func(observed bool) float64 {
 		options := idempotency.Options{Codec: codec.Raw}
 		if observed {
