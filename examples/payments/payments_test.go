@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -34,7 +33,8 @@ func TestMain(m *testing.M) {
 func program(t *testing.T, redisAddr string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asProgram+"=1", "REPRISE_REDIS_ADDR="+redisAddr)
+	// Without GORACE each of its processes sleeps for a second before it ends.
+	cmd.Env = append(os.Environ(), asProgram+"=1", "REPRISE_REDIS_ADDR="+redisAddr, "GORACE=atexit_sleep_ms=0")
 	cmd.WaitDelay = 10 * time.Second // for children that hold its output
 	return cmd
 }
@@ -162,69 +162,49 @@ func TestUnreachableRedis(t *testing.T) {
 	}
 }
 
-// The parent dies without a word, in the middle of its work: no instance may
-// outlive it.
-func TestInstancesEndWithTheirParent(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-instance", "-naive", "-network", "http://127.0.0.1:1")
-	cmd.Env = append(os.Environ(), asProgram+"=1")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line := make([]byte, len("http://"))
-	if _, err := io.ReadFull(stdout, line); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil { // Ctrl-C is the parent's business
-		t.Log(err)
-	}
-	stdin.Close() // what the kernel does when the parent dies
-	ended := make(chan error, 1)
-	go func() {
-		_, _ = io.Copy(io.Discard, stdout)
-		ended <- cmd.Wait()
-	}()
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Errorf("the instance ended with %v, want a clean end", err)
-		}
-	case <-time.After(15 * time.Second):
-		_ = cmd.Process.Kill()
-		t.Fatal("the instance outlives its parent")
-	}
-}
-
-func TestInterrupted(t *testing.T) {
-	cmd := program(t, "")
-	stdout, err := cmd.StdoutPipe() // every child's stderr is ours, its stdout the parent's
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	first := make([]byte, 1)
-	if _, err := io.ReadFull(stdout, first); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Skipf("no signals here: %v", err)
-	}
-	rest, err := io.ReadAll(stdout)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	if status := cmd.ProcessState.ExitCode(); status != 1 {
-		t.Errorf("exit status %d after an interrupt, want 1\n%s", status, rest)
+// However the program ends in the middle of its work, no instance outlives it.
+func TestLeavesNoProcessBehind(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		signal os.Signal
+		status int
+	}{
+		{"interrupted", os.Interrupt, 1},
+		{"killed", os.Kill, -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd := program(t, "")
+			// The instances inherit its stderr, so this pipe ends with the last of them.
+			output, theirs, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer output.Close()
+			cmd.Stdout, cmd.Stderr = theirs, theirs
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			theirs.Close()
+			if err := output.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			first := make([]byte, 1) // written once the instances run
+			if _, err := io.ReadFull(output, first); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Process.Signal(c.signal); err != nil {
+				_ = cmd.Process.Kill()
+				t.Skipf("no such signal here: %v", err)
+			}
+			rest, err := io.ReadAll(output)
+			if err != nil {
+				t.Errorf("a process is left: %v", err)
+			}
+			_ = cmd.Wait()
+			if status := cmd.ProcessState.ExitCode(); status != c.status {
+				t.Errorf("exit status %d, want %d\n%s%s", status, c.status, first, rest)
+			}
+		})
 	}
 }
 
