@@ -1,0 +1,88 @@
+package rueidis
+
+import (
+	"context"
+	"time"
+
+	rueidislib "github.com/redis/rueidis"
+
+	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/backends/internal/wire"
+)
+
+var claimScript = rueidislib.NewLuaScript(wire.ClaimScript)
+
+// Claim implements backend.Backend. A claim of a key that is known to be
+// completed may be answered from rueidis' client-side cache.
+func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRequest) (backend.Record, error) {
+	const op = "rueidis: claim"
+	if err := b.ready(ctx, op, key); err != nil {
+		return backend.Record{}, err
+	}
+	if err := request.Check(); err != nil {
+		return backend.Record{}, err
+	}
+	direct := wire.Direct(&request)
+	if !request.Renewal {
+		record, recalled := b.recall(ctx, key)
+		switch recalled {
+		case certain:
+			return record, nil
+		case doubtful:
+			direct = false
+		}
+	}
+	if _, err := b.server(ctx); err != nil {
+		return backend.Record{}, b.failure(ctx, op, err)
+	}
+	name := b.layout.Record(key)
+	frame := rueidislib.BinaryString(wire.AppendClaim(nil, &request))
+	if direct {
+		record, settled, err := b.claimDirect(ctx, key, name, frame, &request)
+		if err != nil {
+			return backend.Record{}, b.failure(ctx, op, err)
+		}
+		if settled {
+			return record, nil
+		}
+	}
+	record, err := b.claimByScript(ctx, key, name, frame, &request)
+	if err != nil {
+		return backend.Record{}, b.failure(ctx, op, err)
+	}
+	return record, nil
+}
+
+func (b *Backend) claimDirect(ctx context.Context, key, name, frame string, request *backend.ClaimRequest) (record backend.Record, settled bool, err error) {
+	px := time.Duration(wire.ClaimPX(request)) * time.Millisecond
+	reply, err := b.line.Do(ctx, b.line.B().Set().Key(name).Value(frame).Nx().Get().Px(px).Build()).ToString()
+	if rueidislib.IsRedisNil(err) {
+		return wire.Taken(request), true, nil
+	}
+	if err != nil {
+		return backend.Record{}, false, err
+	}
+	record, settled, err = wire.ReadClaim(reply)
+	if record.State == backend.Completed && b.seen != nil {
+		b.sighted(key, record.Token)
+	}
+	return record, settled, err
+}
+
+func (b *Backend) claimByScript(ctx context.Context, key, name, frame string, request *backend.ClaimRequest) (backend.Record, error) {
+	asked := b.line.now()
+	args := []string{frame, decimal(wire.ClaimLease(request)), wire.ClaimSeen(request)}
+	reply, ttl, err := frameAndTTL(claimScript.Exec(ctx, b.line, []string{name}, args))
+	if err != nil {
+		return backend.Record{}, err
+	}
+	record, err := wire.ReadScriptClaim(request, reply, ttl)
+	if record.State == backend.Completed && b.seen != nil {
+		left := time.Duration(ttl) * time.Millisecond
+		if ttl < 0 {
+			left = cacheTTL // without end
+		}
+		b.sighted(key, record.Token).lasts(asked, left)
+	}
+	return record, err
+}

@@ -1,0 +1,179 @@
+package rueidis
+
+import (
+	"context"
+	"reflect"
+	"sync/atomic"
+	"time"
+
+	rueidislib "github.com/redis/rueidis"
+)
+
+const (
+	// fresh is how long after an answer of the server a call trusts the
+	// connection enough to use it on its own goroutine.
+	fresh = 20 * time.Millisecond
+	// crowd is how many calls do so at once: a quarter of rueidis' queue, which
+	// blocks when it is full.
+	crowd = 256
+)
+
+// line is the client with calls that return when their ctx ends.
+//
+// A rueidis call on an open, pipelining connection does that by itself. It does
+// not where it must first connect (it waits for the handshake, or for another
+// call that does, up to the dial timeout), where the queue of the connection is
+// full, and with a deadline on a connection that isn't pipelining yet. All of
+// these go with a server that has not answered for a moment. So a call runs on
+// its own goroutine only while answers are coming in, where the price of another
+// goroutine matters; otherwise it is handed to one that may be left behind.
+type line struct {
+	rueidislib.Client
+	shared bool // with the app: it may not be pipelining, and it may retry
+
+	begin time.Time
+	heard atomic.Int64 // when the last call that was answered began
+	calls atomic.Int64 // under way
+}
+
+func newLine() *line {
+	l := &line{begin: time.Now()}
+	l.heard.Store(int64(-time.Hour))
+	return l
+}
+
+// now is the time since the line was made, by the monotonic clock.
+func (l *line) now() time.Duration { return time.Since(l.begin) }
+
+// lost notes that a connection was lost: the next call may have to connect.
+func (l *line) lost() { l.heard.Store(int64(-time.Hour)) }
+
+// answered notes that a call that began at the given time was answered.
+func (l *line) answered(begun time.Duration) { l.heard.Store(int64(begun)) }
+
+// trusted tells whether a call may use the connection on its own goroutine.
+func (l *line) trusted(ctx context.Context, now time.Duration) bool {
+	if ctx.Done() == nil {
+		return true
+	}
+	return now-time.Duration(l.heard.Load()) < fresh && l.calls.Load() < crowd
+}
+
+// Do sends one command on the pipelining connections.
+func (l *line) Do(ctx context.Context, command rueidislib.Completed) rueidislib.RedisResult {
+	begun := l.now()
+	command = command.ToPipe()
+	call := func() rueidislib.RedisResult {
+		l.calls.Add(1)
+		defer l.calls.Add(-1)
+		result := l.Client.Do(l.calm(ctx), command)
+		if result.NonRedisError() == nil {
+			l.answered(begun)
+		}
+		return result
+	}
+	if l.trusted(ctx, begun) {
+		return call()
+	}
+	result, err := leave(ctx, call)
+	if err != nil {
+		return rueidislib.NewErrorResult(err)
+	}
+	return result
+}
+
+// DoMulti sends some commands on one of the pipelining connections.
+func (l *line) DoMulti(ctx context.Context, commands ...rueidislib.Completed) []rueidislib.RedisResult {
+	begun := l.now()
+	for i := range commands {
+		commands[i] = commands[i].ToPipe()
+	}
+	count := len(commands)
+	call := func() []rueidislib.RedisResult {
+		l.calls.Add(1)
+		defer l.calls.Add(-1)
+		results := l.Client.DoMulti(l.calm(ctx), commands...)
+		if results[0].NonRedisError() == nil {
+			l.answered(begun)
+		}
+		return results
+	}
+	if l.trusted(ctx, begun) {
+		return call()
+	}
+	results, err := leave(ctx, call)
+	if err != nil {
+		results = make([]rueidislib.RedisResult, count)
+		for i := range results {
+			results[i] = rueidislib.NewErrorResult(err)
+		}
+	}
+	return results
+}
+
+// DoCache asks the client-side cache, and the server where that has nothing.
+func (l *line) DoCache(ctx context.Context, command rueidislib.Cacheable, ttl time.Duration) rueidislib.RedisResult {
+	begun := l.now()
+	if l.trusted(ctx, begun) {
+		return l.doCache(ctx, command, ttl, begun)
+	}
+	result, err := leave(ctx, func() rueidislib.RedisResult { return l.doCache(ctx, command, ttl, begun) })
+	if err != nil {
+		return rueidislib.NewErrorResult(err)
+	}
+	return result
+}
+
+func (l *line) doCache(ctx context.Context, command rueidislib.Cacheable, ttl, begun time.Duration) rueidislib.RedisResult {
+	if l.shared {
+		limited := &limited{parent: ctx}
+		defer limited.end()
+		ctx = limited
+	}
+	l.calls.Add(1)
+	result := l.Client.DoCache(ctx, command, ttl)
+	l.calls.Add(-1)
+	if result.NonRedisError() == nil {
+		l.answered(begun)
+	}
+	return result
+}
+
+// leave runs the call on a goroutine of its own and leaves it there when the ctx
+// ends.
+func leave[T any](ctx context.Context, call func() T) (result T, err error) {
+	if err := ctx.Err(); err != nil {
+		return result, err
+	}
+	answer := make(chan T, 1)
+	go func() { answer <- call() }()
+	select {
+	case result = <-answer:
+		return result, nil
+	case <-ctx.Done():
+		return result, ctx.Err()
+	}
+}
+
+// calm hides the deadline from a client that may not be pipelining. With a
+// deadline rueidis would read the reply on the caller's goroutine: it would
+// ignore a cancel, and close the connection, which others use, at the deadline.
+// Without one it begins to pipeline.
+func (l *line) calm(ctx context.Context) context.Context {
+	if !l.shared || ctx.Done() == nil {
+		return ctx
+	}
+	return undated{ctx}
+}
+
+type undated struct{ context.Context }
+
+func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+func isNil(client rueidislib.Client) bool {
+	if client == nil {
+		return true
+	}
+	v := reflect.ValueOf(client)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
