@@ -30,6 +30,9 @@ func newClient(f *fleet) *client {
 	return &client{fleet: f, http: &http.Client{Transport: transport}}
 }
 
+// close lets go of the connections, so that the instances needn't wait for them.
+func (c *client) close() { c.http.CloseIdleConnections() }
+
 // answer is what one request was answered.
 type answer struct {
 	status   int

@@ -58,12 +58,15 @@ func runInstance(config instanceConfig) error {
 		return err
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	stopped := make(chan error, 1)
+	stopped := make(chan struct{})
 	go func() {
+		defer close(stopped)
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		stopped <- server.Shutdown(ctx)
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close() // whoever is still connected had time enough
+		}
 	}()
 	fmt.Printf("http://%s\n", listener.Addr())
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -71,7 +74,8 @@ func runInstance(config instanceConfig) error {
 	}
 	// A charge that runs detached may still be under way. It is not waited for: if
 	// the process ends before it is recorded, that is a crash, and reconciled.
-	return <-stopped
+	<-stopped
+	return nil
 }
 
 func newRedisClient(addr string) *redislib.Client {

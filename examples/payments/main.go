@@ -106,7 +106,9 @@ func runExample(ctx context.Context, naive bool) (err error) {
 
 	fmt.Printf("%d instances of the payments API, %s; playing %d payments\n", instances, how, len(payments))
 	began := time.Now()
-	results := newClient(api).playAll(ctx, payments, out.finished)
+	shop := newClient(api)
+	results := shop.playAll(ctx, payments, out.finished)
+	shop.close()
 	out.end()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
