@@ -126,7 +126,7 @@ func (n *restored) Is(target error) bool {
 		if identical(live, target) {
 			return true
 		}
-		if method, ok := live.(interface{ Is(error) bool }); ok && method.Is(target) {
+		if method, ok := live.(interface{ Is(error) bool }); ok && safeIs(method, target) {
 			return true
 		}
 	}
@@ -163,7 +163,7 @@ func setAs(err error, target any) bool {
 		return true
 	}
 	method, ok := err.(interface{ As(any) bool })
-	return ok && method.As(target)
+	return ok && safeAs(method, target)
 }
 
 // restoredError is implemented by the types below.
