@@ -1,0 +1,231 @@
+package redigo
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/backends/internal/wire"
+)
+
+// call is one exchange with the server: a connection of the pool, the commands
+// of a verb on it, and what was answered.
+//
+// Much of what redigo does can't be interrupted: dialling by Pool.Dial, a TLS
+// handshake, Pool.TestOnBorrow, writing without a write timeout. So a verb whose
+// ctx can end gives its call to a worker and leaves when the ctx ends. The call
+// then belongs to the worker, which alone gives the connection back to the pool:
+// broken, or with every reply read.
+type call struct {
+	backend *Backend
+	ctx     context.Context
+	op      string
+	talk    func(*call, redis.Conn) error
+	// repeatable: the exchange may be sent again, on another connection, by those
+	// who don't know what became of it.
+	repeatable bool
+
+	key       any    // the record's name
+	side      any    // that of its side key
+	frame     []byte // kept from call to call
+	boxed     any    // the frame as an argument
+	head      int    // length of the frame without its outcome
+	px, lease int64
+	seen      string
+	held      any
+	direct    bool
+	args      [8]any
+
+	// What was answered.
+	err      error
+	null     bool // the key was taken
+	scripted bool // value and ttl are the reply of a script
+	value    []byte
+	ttl      int64
+	code     int64
+	record   backend.Record
+
+	done chan struct{} // of capacity one: the worker has finished
+
+	mu       sync.Mutex
+	conn     redis.Conn // while the call has it
+	sent     bool       // something of the exchange may have been written
+	finished bool
+	left     bool // nobody waits for the call any more
+}
+
+const (
+	// maxFrame bounds the memory that a call keeps for the next one's frame.
+	maxFrame = 64 << 10
+	// maxStale bounds how many dead connections of the pool one call uses up.
+	maxStale = 64
+)
+
+func (b *Backend) newCall(ctx context.Context, op, name string) *call {
+	c, _ := b.calls.Get().(*call)
+	if c == nil {
+		c = &call{backend: b, done: make(chan struct{}, 1), frame: make([]byte, 0, 256)}
+	}
+	c.ctx, c.op, c.key = ctx, op, name
+	return c
+}
+
+func (c *call) setFrame(frame []byte) { c.frame, c.boxed = frame, frame }
+
+// free keeps the call for the next verb, unless a worker still has it.
+func (b *Backend) free(c *call) {
+	if c.left {
+		return
+	}
+	frame := c.frame[:0]
+	if cap(frame) > maxFrame {
+		frame = make([]byte, 0, 256)
+	}
+	*c = call{backend: b, done: c.done, frame: frame}
+	b.calls.Put(c)
+}
+
+// do makes the exchange. When ctx ends before it is finished, do returns all the
+// same, and the call is the worker's.
+func (b *Backend) do(c *call) error {
+	if c.ctx.Done() == nil {
+		c.run()
+		return c.err
+	}
+	w := b.workers.take()
+	w.calls <- c
+	select {
+	case <-c.done:
+	case <-c.ctx.Done():
+		if !c.leave() {
+			class := backend.ErrNotApplied
+			if c.sent {
+				class = nil
+			}
+			return &wire.Error{Op: c.op, Class: class, Err: c.ctx.Err()}
+		}
+		<-c.done
+	}
+	b.workers.put(w)
+	return c.err
+}
+
+// leave gives the call up to its worker, unless that has finished. Afterwards
+// nothing more is sent, so that whether something was is settled.
+func (c *call) leave() (finished bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finished {
+		return true
+	}
+	c.left = true
+	if c.conn != nil {
+		go c.cut()
+	}
+	return false
+}
+
+// ranOut is a ctx whose deadline is over.
+var ranOut, _ = context.WithDeadline(context.Background(), time.Unix(0, 0))
+
+// cut closes the connection of a call that was left, under the worker's hands.
+// redigo has one way to do that which is safe for concurrent use: a receive whose
+// ctx has run out doesn't receive but closes the connection. A connection that
+// was wrapped by the application may not know it; then the worker stays until the
+// reply or a timeout of the connection's comes.
+func (c *call) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil {
+		_, _ = redis.ReceiveContext(c.conn, ranOut)
+	}
+}
+
+// serve is run, for a worker. It tells whether somebody waits for the call.
+func (c *call) serve() bool {
+	c.run()
+	c.mu.Lock()
+	c.finished = true
+	left := c.left
+	c.mu.Unlock()
+	if !left {
+		c.done <- struct{}{}
+	}
+	return !left
+}
+
+// run makes the exchange. A connection that lay idle in the pool may be dead, and
+// all of them are when the server was restarted: what may be sent again is.
+func (c *call) run() {
+	limit := 0
+	for tries := 1; ; tries++ {
+		broken := c.try(tries > 1)
+		if c.err == nil || !broken || !c.repeatable || ended(c.ctx) != nil {
+			return
+		}
+		if limit == 0 {
+			limit = min(c.backend.pool.IdleCount()+2, maxStale)
+		}
+		if tries >= limit {
+			return
+		}
+	}
+}
+
+// try makes the exchange on one connection, and tells whether that broke, other
+// than by running out of time.
+func (c *call) try(again bool) (broken bool) {
+	conn, err := c.backend.pool.GetContext(c.ctx)
+	if err != nil {
+		c.fail(classOfDial(err), err, again)
+		return false
+	}
+	c.mu.Lock()
+	c.conn = conn
+	c.mu.Unlock()
+
+	err = c.backend.greet(conn)
+	switch {
+	case err != nil:
+		c.fail(classOfDial(err), err, again)
+	case !c.send():
+		c.fail(backend.ErrNotApplied, ended(c.ctx), again)
+	default:
+		if err = c.talk(c, conn); err != nil {
+			err, class := classify(err)
+			c.fail(class, err, again)
+		} else {
+			c.err = nil
+		}
+	}
+	broken = conn.Err() != nil && !isTimeout(err)
+
+	c.mu.Lock()
+	c.conn = nil
+	c.mu.Unlock()
+	_ = conn.Close() // back into the pool; if it is broken, closed
+	return broken
+}
+
+// send tells whether the exchange may be sent: somebody waits for it.
+func (c *call) send() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left || ended(c.ctx) != nil {
+		return false
+	}
+	c.sent = true
+	return true
+}
+
+// fail sets the error of the exchange. Again: it isn't the first send, and what
+// the refusal of this one says of its effect isn't true for those before.
+func (c *call) fail(class, err error, again bool) {
+	if again && (class == backend.ErrNotApplied || class == backend.ErrPermanent) {
+		class = nil
+	}
+	c.err = &wire.Error{Op: c.op, Class: class, Err: withContext(c.ctx, err)}
+}

@@ -1,0 +1,76 @@
+package redigo
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/backends/internal/wire"
+)
+
+var (
+	lookScript   = redis.NewScript(1, wire.LookScript)
+	forgetScript = redis.NewScript(1, wire.ForgetScript)
+)
+
+// Fetch implements [backend.Backend]. It costs one command.
+func (b *Backend) Fetch(ctx context.Context, key string) (backend.Record, error) {
+	if err := b.check(ctx, opFetch, key); err != nil {
+		return backend.Record{}, err
+	}
+	return b.read(ctx, opFetch, b.layout.Record(key))
+}
+
+// look is how waiters read: the channel has the name of the record. They have
+// time: where the pool is exhausted and doesn't wait itself, they wait for it.
+func (b *Backend) look(ctx context.Context, channel string) (backend.Record, error) {
+	for backoff := time.Millisecond; ; backoff = min(2*backoff, 50*time.Millisecond) {
+		record, err := b.read(ctx, opWait, channel)
+		if err == nil || !errors.Is(err, redis.ErrPoolExhausted) {
+			return record, err
+		}
+		timer := time.NewTimer(backoff/2 + rand.N(backoff))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return backend.Record{}, &wire.Error{Op: opWait, Class: backend.ErrNotApplied, Err: withContext(ctx, err)}
+		}
+	}
+}
+
+func (b *Backend) read(ctx context.Context, op, name string) (backend.Record, error) {
+	c := b.newCall(ctx, op, name)
+	defer b.free(c)
+	c.talk, c.repeatable = (*call).look, true
+	if err := b.do(c); err != nil {
+		return backend.Record{}, err
+	}
+	record, err := wire.ReadLook(c.value, c.ttl)
+	return record, unreadable(op, err)
+}
+
+func (c *call) look(conn redis.Conn) error {
+	c.args[0] = c.key
+	return c.readPair(lookScript.Do(conn, c.args[:1]...))
+}
+
+// Forget implements [backend.Forgetter]. It costs one command.
+func (b *Backend) Forget(ctx context.Context, key string) error {
+	if err := b.check(ctx, opForget, key); err != nil {
+		return err
+	}
+	c := b.newCall(ctx, opForget, b.layout.Record(key))
+	defer b.free(c)
+	c.talk = (*call).forget
+	return b.do(c)
+}
+
+func (c *call) forget(conn redis.Conn) error {
+	c.args[0], c.args[1] = c.key, argPublish
+	return c.readCode(forgetScript.Do(conn, c.args[:2]...))
+}
