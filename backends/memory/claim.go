@@ -9,14 +9,14 @@ import (
 // claim is the table of Claim in package backend, row by row. It returns the
 // record as it stands afterwards, nil for an unknown key. The caller holds the
 // lock.
-func (s *shard) claim(key string, request *backend.ClaimRequest, now int64) (*record, error) {
-	r := s.find(key, now)
+func (s *shard) claim(hash uint64, key string, request *backend.ClaimRequest, now int64) (*record, error) {
+	r := s.find(hash, key, now)
 	switch {
 	case r == nil && request.Renewal:
-		return s.take(key, request, request.Attempt, request.Fence, now), nil
+		return s.take(hash, key, request, request.Attempt, request.Fence, now), nil
 
 	case r == nil && request.Seen == 0:
-		return s.take(key, request, 1, max(request.Fence, 1), now), nil
+		return s.take(hash, key, request, 1, max(request.Fence, 1), now), nil
 
 	case r == nil:
 		return nil, nil
@@ -39,19 +39,19 @@ func (s *shard) claim(key string, request *backend.ClaimRequest, now int64) (*re
 	if attempt < math.MaxUint32 {
 		attempt++
 	}
-	s.unlink(r)
-	taken := s.take(key, request, attempt, fence, now)
+	s.unlink(hash, r)
+	taken := s.take(hash, key, request, attempt, fence, now)
 	r.wake(taken.look(now))
 	return taken, nil
 }
 
 // take stores a new claimed record, in the place of whatever the key had.
-func (s *shard) take(key string, request *backend.ClaimRequest, attempt uint32, fence uint64, now int64) *record {
+func (s *shard) take(hash uint64, key string, request *backend.ClaimRequest, attempt uint32, fence uint64, now int64) *record {
 	r := newRecord(key, request.Token, request.Fingerprint, request.Metadata)
 	r.attempt = attempt
 	r.fence = fence
 	r.leaseEnd = now + int64(request.Lease)
-	s.insert(r, r.leaseEnd+int64(request.Keep), now)
+	s.insert(hash, r, r.leaseEnd+int64(request.Keep), now)
 	return r
 }
 

@@ -3,10 +3,10 @@ package memory
 import "github.com/reprise-go/reprise/backend"
 
 // commit is the table of Commit in package backend. The caller holds the lock.
-func (s *shard) commit(key string, request *backend.CommitRequest, now int64) error {
-	r := s.find(key, now)
+func (s *shard) commit(hash uint64, key string, request *backend.CommitRequest, now int64) error {
+	r := s.find(hash, key, now)
 	if r == nil {
-		return s.commitUnknown(key, request, now)
+		return s.commitUnknown(hash, key, request, now)
 	}
 	if r.token != request.Token {
 		return errSuperseded
@@ -29,7 +29,7 @@ func (s *shard) commit(key string, request *backend.CommitRequest, now int64) er
 }
 
 // commitUnknown ends a claim that the store has forgotten, or never had.
-func (s *shard) commitUnknown(key string, request *backend.CommitRequest, now int64) error {
+func (s *shard) commitUnknown(hash uint64, key string, request *backend.CommitRequest, now int64) error {
 	if !request.LeaseHeld {
 		switch request.Ending {
 		case backend.Complete:
@@ -41,7 +41,7 @@ func (s *shard) commitUnknown(key string, request *backend.CommitRequest, now in
 	r := newRecord(key, request.Token, request.Fingerprint, request.Metadata)
 	r.attempt = request.Attempt
 	r.fence = max(request.Fence, 1)
-	s.insert(r, now+r.end(request), now)
+	s.insert(hash, r, now+r.end(request), now)
 	return nil
 }
 

@@ -96,7 +96,7 @@ func (s *shard) sweep(now int64, limit int) (done bool) {
 			}
 			limit--
 			if r.forgetAt <= now {
-				s.remove(r)
+				s.remove(s.hashOf(r), r)
 			} else {
 				s.unfile(r)
 				s.file(r, r.forgetAt, now)

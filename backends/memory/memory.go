@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"math"
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
@@ -35,14 +36,21 @@ const shardCount = 64
 // only.
 type Backend struct {
 	base    time.Time
-	seed    maphash.Seed
+	hasher  hasher
 	janitor janitor
 	shards  [shardCount]shard
 }
 
 // New makes an empty store. Close it when it is no longer needed.
 func New() *Backend {
-	b := &Backend{base: time.Now(), seed: maphash.MakeSeed()}
+	return newBackend(hasher{seed: maphash.MakeSeed(), mask: math.MaxUint64})
+}
+
+func newBackend(h hasher) *Backend {
+	b := &Backend{base: time.Now(), hasher: h}
+	for i := range b.shards {
+		b.shards[i].hasher = h
+	}
 	b.janitor.next.Store(never)
 	return b
 }
@@ -61,14 +69,14 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 	if err := request.Check(); err != nil {
 		return backend.Record{}, err
 	}
-	s := b.shard(key)
+	hash, s := b.locate(key)
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return backend.Record{}, errClosed
 	}
 	now := b.now()
-	r, err := s.claim(key, &request, now)
+	r, err := s.claim(hash, key, &request, now)
 	v := r.look(now)
 	due := s.earliest()
 	s.mu.Unlock()
@@ -96,13 +104,13 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 	if err := request.Check(); err != nil {
 		return err
 	}
-	s := b.shard(key)
+	hash, s := b.locate(key)
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return errClosed
 	}
-	err := s.commit(key, &request, b.now())
+	err := s.commit(hash, key, &request, b.now())
 	due := s.earliest()
 	s.mu.Unlock()
 	b.sweepBy(due)
@@ -118,14 +126,14 @@ func (b *Backend) Fetch(ctx context.Context, key string) (backend.Record, error)
 	if err := backend.CheckKey(key); err != nil {
 		return backend.Record{}, err
 	}
-	s := b.shard(key)
+	hash, s := b.locate(key)
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return backend.Record{}, errClosed
 	}
 	now := b.now()
-	r := s.find(key, now)
+	r := s.find(hash, key, now)
 	v := r.look(now)
 	var remaining time.Duration
 	if r != nil {
@@ -146,15 +154,15 @@ func (b *Backend) Forget(ctx context.Context, key string) error {
 	if err := backend.CheckKey(key); err != nil {
 		return err
 	}
-	s := b.shard(key)
+	hash, s := b.locate(key)
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return errClosed
 	}
 	emptied := false
-	if r := s.records[key]; r != nil {
-		s.remove(r)
+	if r := s.find(hash, key, b.now()); r != nil {
+		s.remove(hash, r)
 		s.shrink()
 		emptied = s.records == nil
 	}
@@ -182,8 +190,10 @@ func (b *Backend) Close() error {
 // are applied in the order of their times.
 func (b *Backend) now() int64 { return int64(time.Since(b.base)) }
 
-func (b *Backend) shard(key string) *shard {
-	return &b.shards[maphash.String(b.seed, key)%shardCount]
+// locate returns the key's hash and the shard that its record is in.
+func (b *Backend) locate(key string) (hash uint64, s *shard) {
+	hash = b.hasher.hash(key)
+	return hash, &b.shards[hash%shardCount]
 }
 
 func notApplied(verb string, err error) error {

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"strings"
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
@@ -17,58 +16,78 @@ const (
 	completed              // final
 )
 
-// record is what the store knows of a key. All but its text is guarded by the
-// shard's lock. Times are in nanoseconds since the store was made.
+// inlineText is how much text a record has room for: the keys, fingerprints and
+// metadata of most users, and what makes a record fill a size class of the
+// allocator (208 bytes).
+const inlineText = 88
+
+// record is what the store knows of a key, guarded by the shard's lock. Times
+// are in nanoseconds since the store was made.
 type record struct {
-	token          backend.Token
-	fence          uint64
-	attempt        uint32
-	keyLen         uint16
-	fingerprintLen uint8
-	phase          phase
-	// text is the key, the fingerprint and the metadata, in one allocation of
-	// our own: a key may be a small piece of a large string of the caller's.
-	text     string
-	outcome  string
+	token   backend.Token
+	fence   uint64
+	attempt uint32
+	phase   phase
+	// The text is the key, the fingerprint and the metadata: a copy of our own,
+	// for the caller's key may be a small piece of a large string. Neither it nor
+	// the outcome is ever changed in place, so that views may share them.
+	fingerprintAt, metadataAt, textLen uint16
+
 	leaseEnd int64 // claimed only
 	// forgetAt is when the record becomes invisible. For a claimed one it is
 	// leaseEnd + Keep, so that Keep needs no field.
 	forgetAt   int64
 	bucket     *bucket // where it is filed to be forgotten
 	prev, next *record // in that bucket
+	twin       *record // the next one whose key has the same hash
 	watch      *watch  // those who wait for the holder; nil if nobody does
+	outcome    string
+	spilled    *[]byte          // the text, where it is longer than inlineText
+	inline     [inlineText]byte // the text, where it isn't
 }
 
 func newRecord(key string, token backend.Token, fingerprint, metadata []byte) *record {
-	var text strings.Builder
-	text.Grow(len(key) + len(fingerprint) + len(metadata))
-	text.WriteString(key)
-	text.Write(fingerprint)
-	text.Write(metadata)
-	return &record{
-		token:          token,
-		keyLen:         uint16(len(key)),
-		fingerprintLen: uint8(len(fingerprint)),
-		text:           text.String(),
+	r := &record{token: token}
+	f := len(key)
+	m := f + len(fingerprint)
+	n := m + len(metadata)
+	r.fingerprintAt, r.metadataAt, r.textLen = uint16(f), uint16(m), uint16(n)
+	text := r.inline[:]
+	if n > inlineText {
+		spilled := make([]byte, n)
+		r.spilled, text = &spilled, spilled
 	}
+	copy(text, key)
+	copy(text[f:], fingerprint)
+	copy(text[m:], metadata)
+	return r
 }
 
-func (r *record) key() string { return r.text[:r.keyLen] }
+func (r *record) text() []byte {
+	if r.spilled != nil {
+		return *r.spilled
+	}
+	return r.inline[:r.textLen]
+}
+
+// isFor tells whether the record is that of the key.
+func (r *record) isFor(key string) bool { return string(r.text()[:r.fingerprintAt]) == key }
 
 // live tells whether the record is held under a lease that is running.
 func (r *record) live(now int64) bool { return r.phase == claimed && now < r.leaseEnd }
 
-// view is a record at one moment. It shares the record's bytes, which never
-// change, so that they are copied without holding the lock.
+// view is a record at one moment. It shares the record's bytes, so that they are
+// copied without holding the lock.
 type view struct {
-	state          backend.State
-	fingerprintLen uint8
-	attempt        uint32
-	fence          uint64
-	token          backend.Token
-	text           string // fingerprint and metadata
-	outcome        string
-	leaseLeft      time.Duration
+	state     backend.State
+	token     backend.Token
+	attempt   uint32
+	fence     uint64
+	leaseLeft time.Duration
+	text      []byte // the fingerprint, and from metadataAt on the metadata
+	outcome   string
+
+	metadataAt uint16
 }
 
 // look is the record as it stands now; that of a nil record is an unknown key.
@@ -77,12 +96,12 @@ func (r *record) look(now int64) view {
 		return view{}
 	}
 	v := view{
-		fingerprintLen: r.fingerprintLen,
-		attempt:        r.attempt,
-		fence:          r.fence,
-		token:          r.token,
-		text:           r.text[r.keyLen:],
-		outcome:        r.outcome,
+		token:      r.token,
+		attempt:    r.attempt,
+		fence:      r.fence,
+		text:       r.text()[r.fingerprintAt:],
+		outcome:    r.outcome,
+		metadataAt: r.metadataAt - r.fingerprintAt,
 	}
 	switch r.phase {
 	case completed:
@@ -109,15 +128,14 @@ func (v *view) record() backend.Record {
 		Fence:     v.fence,
 		LeaseLeft: v.leaseLeft,
 	}
-	if len(v.text)+len(v.outcome) == 0 {
-		return record
+	f, m := int(v.metadataAt), len(v.text)
+	if n := m + len(v.outcome); n > 0 {
+		bytes := make([]byte, n)
+		copy(bytes, v.text)
+		copy(bytes[m:], v.outcome)
+		record.Fingerprint = bytes[:f:f]
+		record.Metadata = bytes[f:m:m]
+		record.Outcome = bytes[m:n:n]
 	}
-	f, m := int(v.fingerprintLen), len(v.text)
-	bytes := make([]byte, m+len(v.outcome))
-	copy(bytes, v.text)
-	copy(bytes[m:], v.outcome)
-	record.Fingerprint = bytes[:f:f]
-	record.Metadata = bytes[f:m:m]
-	record.Outcome = bytes[m:]
 	return record
 }

@@ -32,7 +32,7 @@ func (b *Backend) Wait(ctx context.Context, key string, token backend.Token) (ba
 	if err := backend.CheckKey(key); err != nil {
 		return backend.Record{}, err
 	}
-	s := b.shard(key)
+	hash, s := b.locate(key)
 	s.mu.Lock()
 	for {
 		if s.closed {
@@ -40,7 +40,7 @@ func (b *Backend) Wait(ctx context.Context, key string, token backend.Token) (ba
 			return backend.Record{}, errClosed
 		}
 		now := b.now()
-		r := s.find(key, now)
+		r := s.find(hash, key, now)
 		if r == nil || token.IsZero() || r.token != token || !r.live(now) {
 			v := r.look(now)
 			s.mu.Unlock()
