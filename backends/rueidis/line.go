@@ -11,8 +11,10 @@ import (
 
 const (
 	// fresh is how long after an answer of the server a call trusts the
-	// connection enough to use it on its own goroutine.
-	fresh = 20 * time.Millisecond
+	// connection enough to use it on its own goroutine. A connection that is lost
+	// in that time, to a server that is silent when it is dialled again, is what
+	// such a call could be stuck in.
+	fresh = 2 * time.Millisecond
 	// crowd is how many calls do so at once: a quarter of rueidis' queue, which
 	// blocks when it is full.
 	crowd = 256
@@ -45,11 +47,18 @@ func newLine() *line {
 // now is the time since the line was made, by the monotonic clock.
 func (l *line) now() time.Duration { return time.Since(l.begin) }
 
-// lost notes that a connection was lost: the next call may have to connect.
+// lost notes that a connection may have been lost: the next call would connect.
 func (l *line) lost() { l.heard.Store(int64(-time.Hour)) }
 
-// answered notes that a call that began at the given time was answered.
-func (l *line) answered(begun time.Duration) { l.heard.Store(int64(begun)) }
+// note takes what became of a call that began at the given time: err is what is
+// no reply.
+func (l *line) note(begun time.Duration, err error) {
+	if err == nil {
+		l.heard.Store(int64(begun))
+	} else {
+		l.lost()
+	}
+}
 
 // trusted tells whether a call may use the connection on its own goroutine.
 func (l *line) trusted(ctx context.Context, now time.Duration) bool {
@@ -67,9 +76,7 @@ func (l *line) Do(ctx context.Context, command rueidislib.Completed) rueidislib.
 		l.calls.Add(1)
 		defer l.calls.Add(-1)
 		result := l.Client.Do(l.calm(ctx), command)
-		if result.NonRedisError() == nil {
-			l.answered(begun)
-		}
+		l.note(begun, result.NonRedisError())
 		return result
 	}
 	if l.trusted(ctx, begun) {
@@ -93,9 +100,7 @@ func (l *line) DoMulti(ctx context.Context, commands ...rueidislib.Completed) []
 		l.calls.Add(1)
 		defer l.calls.Add(-1)
 		results := l.Client.DoMulti(l.calm(ctx), commands...)
-		if results[0].NonRedisError() == nil {
-			l.answered(begun)
-		}
+		l.note(begun, results[0].NonRedisError())
 		return results
 	}
 	if l.trusted(ctx, begun) {
@@ -133,9 +138,7 @@ func (l *line) doCache(ctx context.Context, command rueidislib.Cacheable, ttl, b
 	l.calls.Add(1)
 	result := l.Client.DoCache(ctx, command, ttl)
 	l.calls.Add(-1)
-	if result.NonRedisError() == nil {
-		l.answered(begun)
-	}
+	l.note(begun, result.NonRedisError())
 	return result
 }
 
