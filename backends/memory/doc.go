@@ -25,20 +25,22 @@
 // # Bounds
 //
 // Outcomes may have any size: ErrTooLarge is never returned. Memory is the only
-// bound; it is used in proportion to the records that are kept, about 250 bytes
-// for each and the bytes of its key, fingerprint, metadata and outcome. A record
-// is invisible from the moment that its time is over. Its memory comes back
-// without the key being touched again: at most 0.3 seconds or 1/32 of the
-// duration that was last asked for later, whichever is longer.
+// bound. A record takes about 240 bytes, in which a key, a fingerprint and
+// metadata of 88 bytes together have room, and the bytes of its outcome; longer
+// ones take their length besides.
+//
+// A record is invisible from the moment that its time is over. Its memory comes
+// back without its key being touched again: later by at most 0.3 seconds, or by
+// 1/32 of the time that the last verb gave the record, whichever is longer.
 //
 // # Costs
 //
 // Each verb takes one lock out of 64 for a fraction of a microsecond, reads the
 // clock once, and copies what it is given and what it returns. A claim of a new
-// key allocates its record and the record's bytes, a commit the outcome, and a
-// returned Record one piece of memory for all its slices, or none where they
-// are empty. Waiting costs a timer and a channel, shared by those who wait for
-// the same key; nothing is left behind when they leave.
+// key allocates its record, a commit the outcome, and a returned Record one piece
+// of memory for all its slices, or none where they are empty. Who waits costs a
+// timer, and those who wait for the same key one channel together; nothing is left
+// behind when they leave.
 //
 // There is no goroutine. While there are records, one timer is armed for the
 // next that are to be forgotten; an empty store owns nothing. A store that is
