@@ -202,3 +202,34 @@ func TestAppendRefusesNil(t *testing.T) {
 		t.Error("nil was taken")
 	}
 }
+
+// twice holds one error in two fields.
+type twice struct {
+	Err  error
+	Errs []error
+}
+
+func (e *twice) Error() string   { return "twice" }
+func (e *twice) Unwrap() []error { return append([]error{e.Err}, e.Errs...) }
+
+func TestAnErrorInTwoFields(t *testing.T) {
+	r := newErrors(t, testSet(), types(codec.ErrorTypeOf("twice", codec.ErrorTypeOptions[*twice]{})))
+	err := &twice{errBusy, []error{errBusy, io.EOF, errBusy}}
+	got := replay(t, r, r, err)
+	sameShape(t, "root", err, got)
+	sameAs[*twice](t, err, got)
+
+	// A record can't say that a node is used often: read that way, it would
+	// describe a tree of 4^60 nodes.
+	record := "\x01" + strings.Repeat(text("twice")+text("*t.twice")+"\x02"+"\x10"+text("twice")+"\x11"+text("json")+"\x12"+text("{}")+"\x14"+text("\x10")+"\x01", 60) +
+		text("end") + text("t") + "\x00\x00" + strings.Repeat(strings.Repeat("\x15"+text("\x00Errs"), 4)+"\x00", 60)
+	decoded, decodeErr := r.Decode([]byte(record))
+	if decodeErr != nil {
+		t.Fatal(decodeErr)
+	}
+	var outer *twice
+	if !errors.As(decoded.Err, &outer) || len(outer.Errs) != 1 {
+		t.Errorf("the field holds %d errors", len(outer.Errs))
+	}
+	errors.Is(decoded.Err, errBusy) // must return
+}

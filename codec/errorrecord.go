@@ -48,7 +48,7 @@ const (
 	fieldData   = 18
 	fieldMatch  = 19 // name of a sentinel for which the error's Is method answered true
 	fieldTraits = 20
-	fieldCause  = 21 // uvarint n, name: the field of that name holds the n-th node of items 1 to 4
+	fieldCause  = 21 // uvarint n, name: the field of that name holds the n-th node of items 1 to 4, which precede it
 	fieldNil    = 22 // a nil pointer of the type
 )
 
@@ -125,19 +125,17 @@ func (d *errorReader) node(n *restored, depth int) error {
 	}
 	n.typeName = d.string()
 	n.kind = errorKind(d.byte())
-	var held []error
 	for !d.failed {
 		switch tag := d.byte(); {
 		case tag == itemEnd:
-			n.held = held
 			return d.registry.rebuild(n)
 		case tag == itemChild || tag == itemChildInText:
-			if len(held) > 0 { // they are counted in this order
+			if len(n.held) > 0 { // they are counted in this order
 				d.fail()
 			}
 			n.children = append(n.children, d.child(n, tag == itemChildInText, depth))
 		case tag == itemHeld || tag == itemHeldInText:
-			held = append(held, d.child(n, tag == itemHeldInText, depth))
+			n.held = append(n.held, d.child(n, tag == itemHeldInText, depth))
 		case tag == itemAs:
 			n.as = append(n.as, d.child(n, false, depth))
 		case tag >= firstField:
@@ -180,7 +178,12 @@ func (d *errorReader) field(n *restored, tag byte, data string) {
 		}
 	case fieldCause:
 		inner := errorReader{rest: data}
-		n.causes = append(n.causes, recordedCause{int(min(inner.uvarint(), maxErrorNodes)), inner.rest})
+		number := inner.uvarint()
+		// Each node is used once. Otherwise a small record could describe a tree
+		// that takes for ever to walk.
+		if number < uint64(len(n.children)+len(n.held)) && !n.isUsed(int(number)) {
+			n.causes = append(n.causes, recordedCause{int(number), inner.rest})
+		}
 	case fieldNil:
 		n.isNil = true
 	}

@@ -140,7 +140,7 @@ func FuzzErrorRecord(f *testing.F) {
 		}
 		var card *cardError
 		_ = errors.Is(got.Err, errBusy)
-		if errors.As(got.Err, &card) {
+		if errors.As(got.Err, &card) && card != nil {
 			_ = card.Code
 		}
 		errors.As(got.Err, new(interface{ Timeout() bool }))

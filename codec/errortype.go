@@ -161,26 +161,33 @@ func causeFields(t reflect.Type) (fields []causeField) {
 	return fields
 }
 
-// held calls yield for the errors in the fields of err, a T that isn't nil.
-func (t *ErrorType) held(err error, yield func(f causeField, held error)) {
+// fieldError is an error in a field.
+type fieldError struct {
+	field string
+	err   error
+}
+
+// held returns the errors in the fields of err, a T that isn't nil.
+func (t *ErrorType) held(err error) (list []fieldError) {
 	if len(t.fields) == 0 {
-		return
+		return nil
 	}
 	v := reflect.Indirect(reflect.ValueOf(err))
 	for _, f := range t.fields {
 		field := v.Field(f.index)
 		if !f.many {
 			if held, ok := field.Interface().(error); ok {
-				yield(f, held)
+				list = append(list, fieldError{f.name, held})
 			}
 			continue
 		}
 		for _, held := range field.Interface().([]error) {
 			if held != nil {
-				yield(f, held)
+				list = append(list, fieldError{f.name, held})
 			}
 		}
 	}
+	return list
 }
 
 // fillCause puts a rebuilt error into the field of that name. A field that the

@@ -94,16 +94,10 @@ func (w *errorWriter) node(err error, inline, inText byte, parentText string, de
 			at[i], next = next, next+1
 		}
 	}
-	held := heldWriter{w, text, depth, children, at, next}
-	switch {
-	case typ != nil:
-		typ.held(subject, func(f causeField, cause error) { held.write(f.name, cause) })
-	case was != nil:
-		for _, c := range was.causes {
-			if cause := was.numbered(c.number); cause != nil {
-				held.write(c.field, cause)
-			}
-		}
+	if typ != nil {
+		w.held(typ.held(subject), text, depth, children, at, next)
+	} else if was != nil {
+		w.held(was.inFields(), text, depth, children, at, next)
 	}
 	if kind := errorKind(w.dst[kindAt]); kind == kindPlain {
 		w.as(subject, was, depth)
@@ -221,36 +215,37 @@ func (w *errorWriter) traits(err error, joined bool, depth int) {
 	}
 }
 
-// heldWriter writes which nodes the fields of an error hold.
-type heldWriter struct {
-	*errorWriter
-	text     string
-	depth    int
-	children []error
-	at       []int // the number of each child, -1 where it was left out
-	next     int
-}
-
-func (w *heldWriter) write(field string, cause error) {
-	number := -1
-	for i, child := range w.children {
-		if identical(child, cause) || !hashable(child) && sameText(child, cause) {
-			if number = w.at[i]; number < 0 {
-				return
+// held writes which nodes the fields of an error hold: children, whose numbers
+// are in at (-1 for those that were left out), and others, which get the numbers
+// from next on.
+func (w *errorWriter) held(fields []fieldError, text string, depth int, children []error, at []int, next int) {
+	var used []int
+	for _, f := range fields {
+		number, leftOut := -1, false
+		for i, child := range children {
+			if slices.Contains(used, at[i]) { // another field has it
+				continue
 			}
-			break
+			if identical(child, f.err) || !hashable(child) && sameText(child, f.err) {
+				number, leftOut = at[i], at[i] < 0
+				break
+			}
 		}
-	}
-	if number < 0 {
-		if !w.node(cause, itemHeld, itemHeldInText, w.text, w.depth+1) {
-			return
+		if leftOut {
+			continue
 		}
-		number, w.next = w.next, w.next+1
+		if number < 0 {
+			if !w.node(f.err, itemHeld, itemHeldInText, text, depth+1) {
+				continue
+			}
+			number, next = next, next+1
+		}
+		used = append(used, number)
+		mark := len(w.dst)
+		data := append(binary.AppendUvarint(make([]byte, 0, 32), uint64(number)), f.field...)
+		w.dst = appendText(append(w.dst, fieldCause), data)
+		w.undoUnless(mark, depth)
 	}
-	mark := len(w.dst)
-	data := append(binary.AppendUvarint(make([]byte, 0, 32), uint64(number)), field...)
-	w.dst = appendText(append(w.dst, fieldCause), data)
-	w.undoUnless(mark, w.depth)
 }
 
 // as writes what the As method of an unregistered error gives for registered

@@ -25,6 +25,7 @@ type restored struct {
 	children          []error // what Unwrap returns
 	held              []error // what only fields hold
 	causes            []recordedCause
+	used              []bool // by causes, in their numbers
 	as                []error
 
 	sentinel error   // rebuilt
@@ -35,6 +36,25 @@ type restored struct {
 type recordedCause struct {
 	number int // in children and then held
 	field  string
+}
+
+// isUsed tells whether a cause has the number already, and notes that one has.
+func (n *restored) isUsed(number int) bool {
+	if missing := number + 1 - len(n.used); missing > 0 {
+		n.used = append(n.used, make([]bool, missing)...)
+	}
+	was := n.used[number]
+	n.used[number] = true
+	return was
+}
+
+func (n *restored) inFields() (list []fieldError) {
+	for _, c := range n.causes {
+		if cause := n.numbered(c.number); cause != nil {
+			list = append(list, fieldError{c.field, cause})
+		}
+	}
+	return list
 }
 
 func (n *restored) numbered(i int) error {
