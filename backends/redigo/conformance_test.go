@@ -7,26 +7,21 @@ import (
 
 	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/internal/redistest"
-	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/conformance"
 )
 
-// harness is that of a real server with a pool per backend. Own servers of it are
-// paused, and have their connections cut.
+// harness is that of a server of the test's own, which is paused and loses its
+// connections, with a pool per backend.
 func harness(server *redistest.Server, options ...redis.DialOption) conformance.Harness {
-	var prefix string
 	return conformance.Harness{
 		Open: func(tb testing.TB) func() backend.Backend {
-			prefix = redistest.Prefix(tb)
-			mine := prefix
-			return func() backend.Backend { return openAt(tb, newPool(tb, server.Addr(), options...), mine) }
+			prefix := redistest.Prefix(tb)
+			return func() backend.Backend { return openAt(tb, newPool(tb, server.Addr(), options...), prefix) }
 		},
 		Corrupt: func(tb testing.TB, key string) {
-			layout, err := wire.NewLayout(prefix)
-			if err != nil {
-				tb.Fatal(err)
+			for _, name := range server.Do(tb, "KEYS", "*:"+key).([]any) {
+				server.Do(tb, "SET", name.(string), "no record", "PX", "100000")
 			}
-			server.Do(tb, "SET", layout.Record(key), "no record", "PX", "100000")
 		},
 		Disconnect: func(tb testing.TB) {
 			conn, err := redistest.Dial(server.Addr())
@@ -56,7 +51,23 @@ func TestConformanceOnMiniredis(t *testing.T) {
 		Open: func(tb testing.TB) func() backend.Backend {
 			mini := redistest.Mini(tb)
 			redistest.Tick(tb, mini)
-			return func() backend.Backend { return openAt(tb, newPool(tb, mini.Addr()), "") }
+			return func() backend.Backend {
+				pool := newPool(tb, mini.Addr())
+				pool.MaxIdle = 4 // miniredis has a goroutine for each connection
+				return openAt(tb, pool, "")
+			}
 		},
 	})
+}
+
+// A user of the server that may do what the package's documentation says, and
+// nothing else.
+func TestConformanceOfTheLeastUser(t *testing.T) {
+	server := redistest.Start(t)
+	least := []string{
+		"ACL", "SETUSER", "reprise", "on", ">secret", "~t*", "&t*", "+eval", "+evalsha", "+set", "+get", "+getrange", "+strlen",
+		"+exists", "+pttl", "+pexpire", "+rename", "+del", "+publish", "+subscribe", "+unsubscribe", "+ping",
+	}
+	server.Do(t, least...)
+	conformance.Run(t, harness(server, redis.DialUsername("reprise"), redis.DialPassword("secret")))
 }

@@ -93,16 +93,24 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// ended is ctx.Err(), and says DeadlineExceeded as soon as the deadline is over:
-// dialling and redigo count on their own clocks, which may be a moment ahead.
+// ended is ctx.Err(), as soon as the deadline is over: dialling and redigo count
+// on clocks of their own, which may be a moment ahead of the ctx's.
 func ended(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+	deadline, ok := ctx.Deadline()
+	if !ok || time.Now().Before(deadline) {
+		return nil
+	}
+	timer := time.NewTimer(10 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
 		return context.DeadlineExceeded
 	}
-	return nil
 }
 
 // withContext makes sure that the error of a verb whose ctx has ended says so.

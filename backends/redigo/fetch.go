@@ -25,12 +25,20 @@ func (b *Backend) Fetch(ctx context.Context, key string) (backend.Record, error)
 	return b.read(ctx, opFetch, b.layout.Record(key))
 }
 
+// lookPatience is how long a waiter's look at its record is tried again while the
+// server can't be reached.
+const lookPatience = 2 * time.Second
+
 // look is how waiters read: the channel has the name of the record. They have
-// time: where the pool is exhausted and doesn't wait itself, they wait for it.
+// time, so they outlast a restart of the server, and the use of an exhausted pool
+// by others.
 func (b *Backend) look(ctx context.Context, channel string) (backend.Record, error) {
-	for backoff := time.Millisecond; ; backoff = min(2*backoff, 50*time.Millisecond) {
+	begin := time.Now()
+	for backoff := time.Millisecond; ; backoff = min(2*backoff, 100*time.Millisecond) {
 		record, err := b.read(ctx, opWait, channel)
-		if err == nil || !errors.Is(err, redis.ErrPoolExhausted) {
+		switch {
+		case err == nil, errors.Is(err, backend.ErrCorrupt), errors.Is(err, backend.ErrPermanent), ended(ctx) != nil,
+			time.Since(begin) > lookPatience && !errors.Is(err, redis.ErrPoolExhausted):
 			return record, err
 		}
 		timer := time.NewTimer(backoff/2 + rand.N(backoff))

@@ -80,7 +80,10 @@ func take(tb testing.TB, b *redigo.Backend, key string) backend.Record {
 
 func complete(tb testing.TB, b *redigo.Backend, key string, record backend.Record, outcome string) {
 	tb.Helper()
-	if err := b.Commit(tb.Context(), key, completing(record.Token, outcome)); err != nil {
+	request := completing(record.Token, outcome)
+	request.Fingerprint, request.Metadata = record.Fingerprint, record.Metadata
+	request.Attempt, request.Fence = record.Attempt, record.Fence
+	if err := b.Commit(tb.Context(), key, request); err != nil {
 		tb.Fatalf("commit: %v", err)
 	}
 }
