@@ -88,19 +88,19 @@ func (c *claimCall) sendSet() (backend.Record, bool, error) {
 		if reply, null, ok := parseBulk(cmd.Val()); null {
 			return c.taken()
 		} else if ok {
-			return wire.ReadClaim(reply)
+			return wire.AdoptClaim(reply)
 		}
 	}
 	cmd := redislib.NewStringCmd(c.ctx, c.args[:]...)
 	_ = c.backend.client.Process(c.ctx, onceString{cmd})
-	reply, err := cmd.Result()
+	reply, err := cmd.Bytes()
 	switch {
 	case errors.Is(err, redislib.Nil):
 		return c.taken()
 	case err != nil:
 		return backend.Record{}, false, err
 	default:
-		return wire.ReadClaim(reply)
+		return wire.AdoptClaim(reply)
 	}
 }
 
@@ -169,7 +169,7 @@ func parseBulk(raw []byte) (value []byte, null, ok bool) {
 		case n < 0:
 			return nil, true, true
 		case len(rest) == n+2:
-			return rest[:n], false, true
+			return rest[:n:n], false, true
 		}
 	}
 	return nil, false, false

@@ -63,6 +63,16 @@ func ReadClaim[B ~string | ~[]byte](frame B) (record backend.Record, settled boo
 	return record, err == nil, err
 }
 
+// AdoptClaim is ReadClaim without a copy: the reply becomes the record's, and
+// nobody else may keep it.
+func AdoptClaim(frame []byte) (record backend.Record, settled bool, err error) {
+	if len(frame) > offState && backend.State(frame[offState]&0xF) == backend.Claimed {
+		return ReadClaim(frame)
+	}
+	record, _, err = Adopt(frame)
+	return record, err == nil, err
+}
+
 // ReadScriptClaim reads the reply of the claim script. A record that is Claimed
 // by the request's token has no LeaseLeft, as the contract has it.
 func ReadScriptClaim[B ~string | ~[]byte](request *backend.ClaimRequest, frame B, ttl int64) (backend.Record, error) {

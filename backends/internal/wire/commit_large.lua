@@ -24,36 +24,36 @@ local function publish()
   return 1
 end
 
-if redis.call('STRLEN', side) < #mine then return 2 end
+local function rename()
+  if redis.pcall('RENAME', side, key).err then return 2 end
+  redis.call('PEXPIRE', key, ARGV[2])
+  return publish()
+end
 
 local f = redis.pcall('GETRANGE', key, 0, 4196)
 if type(f) == 'table' then return leave(f) end
-local whole = #f < 4197
 if f == '' and redis.call('EXISTS', key) == 0 then
-  if ARGV[4] ~= '1' then return leave(0) end
-  redis.call('RENAME', side, key)
-  redis.call('PEXPIRE', key, ARGV[2])
-  return publish()
+  if ARGV[4] == '1' then return rename() end
+  return redis.call('DEL', side) == 1 and 0 or 2
 end
 
 -- A completed record may be longer than what was read; its head never is.
+local whole = #f < 4197
 local state, fsize, frest = parse(f)
 if not state then return leave(corrupt()) end
-if sub(f, 3, 18) ~= sub(mine, 3, 18) or state == 0 then return leave(0) end
+if sub(f, 3, 18) ~= sub(mine, 3, 18) or state == 0 then
+  return redis.call('DEL', side) == 1 and 0 or 2
+end
+
+if state ~= 3 and sub(mine, 3) == sub(f, 3, 32) .. sub(f, fsize + 1) then return rename() end
+if redis.call('STRLEN', side) < #mine then return 2 end
+local outcome = redis.call('GETRANGE', side, #mine, -1)
+redis.call('DEL', side)
 
 if state == 3 then
   if not whole then f = redis.call('GET', key) end
-  local same = sub(f, fsize + frest + 1) == redis.call('GETRANGE', side, #mine, -1)
-  return leave(same and 1 or 0)
-end
-
-if sub(mine, 3) == sub(f, 3, 32) .. sub(f, fsize + 1) then
-  redis.call('RENAME', side, key)
-  redis.call('PEXPIRE', key, ARGV[2])
-  return publish()
+  return sub(f, fsize + frest + 1) == outcome and 1 or 0
 end
 -- What the claim stored stays, whatever the caller remembers of it.
-redis.call('SET', key, sub(mine, 1, 2) .. sub(f, 3, 32) .. sub(f, fsize + 1)
-  .. redis.call('GETRANGE', side, #mine, -1), 'PX', ARGV[2])
-redis.call('DEL', side)
+redis.call('SET', key, sub(mine, 1, 2) .. sub(f, 3, 32) .. sub(f, fsize + 1) .. outcome, 'PX', ARGV[2])
 return publish()

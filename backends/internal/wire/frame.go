@@ -103,18 +103,35 @@ func Decode[B ~string | ~[]byte](frame B) (record backend.Record, keep time.Dura
 	if err != nil {
 		return backend.Record{}, 0, err
 	}
-	record = backend.Record{State: h.state, Attempt: h.attempt, Fence: h.fence}
-	copy(record.Token[:], frame[offToken:offAttempt])
-	if body := append([]byte(nil), frame[h.size:]...); len(body) > 0 {
-		f, m := h.fingerprint, h.fingerprint+h.metadata
-		record.Fingerprint = body[:f:f]
-		record.Metadata = body[f:m:m]
-		record.Outcome = body[m:]
-		if len(record.Outcome) == 0 {
-			record.Outcome = nil
-		}
+	return fill(h, frame[:h.size], append([]byte(nil), frame[h.size:]...)),
+		time.Duration(h.keep) * time.Millisecond, nil
+}
+
+// Adopt is Decode without a copy: the frame becomes the record's, and nobody
+// else may keep it.
+func Adopt(frame []byte) (record backend.Record, keep time.Duration, err error) {
+	h, err := parse(frame)
+	if err != nil {
+		return backend.Record{}, 0, err
 	}
-	return record, time.Duration(h.keep) * time.Millisecond, nil
+	return fill(h, frame[:h.size], frame[h.size:len(frame):len(frame)]),
+		time.Duration(h.keep) * time.Millisecond, nil
+}
+
+func fill[B ~string | ~[]byte](h header, head B, body []byte) backend.Record {
+	record := backend.Record{State: h.state, Attempt: h.attempt, Fence: h.fence}
+	copy(record.Token[:], head[offToken:offAttempt])
+	f, m := h.fingerprint, h.fingerprint+h.metadata
+	if f > 0 {
+		record.Fingerprint = body[:f:f]
+	}
+	if m > f {
+		record.Metadata = body[f:m:m]
+	}
+	if len(body) > m {
+		record.Outcome = body[m:]
+	}
+	return record
 }
 
 type header struct {

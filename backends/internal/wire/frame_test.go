@@ -209,6 +209,15 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		record, keep, err := Decode(frame)
 		fromString, keepString, errString := Decode(string(frame))
+		adopted, keepAdopted, errAdopted := Adopt(bytes.Clone(frame))
+		if (err == nil) != (errAdopted == nil) || normal(record) != normal(adopted) || keep != keepAdopted {
+			t.Fatalf("copied and adopted differ: %v, %v", err, errAdopted)
+		}
+		claim, settled, err2 := ReadClaim(frame)
+		claimAdopted, settledAdopted, err3 := AdoptClaim(bytes.Clone(frame))
+		if settled != settledAdopted || normal(claim) != normal(claimAdopted) || (err2 == nil) != (err3 == nil) {
+			t.Fatalf("copied and adopted claims differ: %v, %v", err2, err3)
+		}
 		if (err == nil) != (errString == nil) || normal(record) != normal(fromString) || keep != keepString {
 			t.Fatalf("bytes and string differ: %v, %v", err, errString)
 		}
