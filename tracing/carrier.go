@@ -33,7 +33,7 @@ func carry(ctx context.Context, propagator propagation.TextMapPropagator) []byte
 		traceID, spanID := span.TraceID(), span.SpanID()
 		data := append(make([]byte, 0, 1+25), carrierTraceparent)
 		data = append(append(data, traceID[:]...), spanID[:]...)
-		return append(data, byte(span.TraceFlags()&trace.FlagsSampled))
+		return append(data, byte(span.TraceFlags()&(trace.FlagsSampled|trace.FlagsRandom)))
 	}
 	fields := propagation.MapCarrier{}
 	propagator.Inject(ctx, fields)
@@ -90,7 +90,12 @@ func uncarry(data []byte, propagator propagation.TextMapPropagator) trace.SpanCo
 		}
 		fields[name] = value
 	}
-	return trace.SpanContextFromContext(propagator.Extract(context.Background(), fields))
+	span := trace.SpanContextFromContext(propagator.Extract(context.Background(), fields))
+	if !span.IsValid() && form == carrierTraceparent {
+		// It was written under another propagator, and says in which format.
+		span = trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), fields))
+	}
+	return span
 }
 
 func packTraceparent(s string) (packed []byte, ok bool) {

@@ -18,7 +18,8 @@
 // The span context of the executing call travels in the record, as the
 // propagator has it (W3C traceparent and tracestate by default; never baggage). A
 // replay, a waiter and a call that joined carry a span link to it, in another
-// process and a day later too. So does a Reconcile, to the call that died.
+// process and a day later too; the link's attribute idempotency.link is then
+// "execution". A Reconcile carries one to the call that died: "abandoned".
 //
 // A span that ended with an error has status Error and error.type, as the
 // semantic conventions say, and no description: texts of errors may hold what
@@ -26,8 +27,8 @@
 //
 //	attribute                        on                      meaning
 //	-------------------------------  ----------------------  ----------------------------------------
-//	idempotency.operation            all                     OperationOptions.Name
-//	idempotency.namespace            all                     Options.Namespace
+//	idempotency.operation            all but store           OperationOptions.Name
+//	idempotency.namespace            all but store           Options.Namespace
 //	idempotency.outcome              run                     executed, replayed, joined, waited,
 //	                                                         refused, abandoned, failed
 //	idempotency.attempt              all but store           the record's attempt
@@ -40,35 +41,37 @@
 //	idempotency.superseded           commit                  another holder had been quicker
 //	idempotency.payload.size         commit                  bytes
 //	idempotency.lease.lost           action, renew           the lease was lost
-//	idempotency.backend              store                   the store's name
+//	idempotency.backend              store; others only      the store's name
+//	                                 with WithBackendName
 //	idempotency.state                store                   vacant, claimed, abandoned, completed
-//	idempotency.key, .key.hash       all but store           only with WithKeyAttribute
+//	idempotency.key, .key_hash       all but store           only with WithKeyAttribute
 //	error.type                       all                     see idempotency.ErrorType
 //
 // # Metrics
 //
-//	name                               kind             unit          attributes
-//	---------------------------------  ---------------  ------------  ------------------------------------------
-//	idempotency.calls                  Counter          {call}        operation, namespace, outcome, error.type
-//	idempotency.action.duration        Histogram        s             operation, namespace, error.type
-//	idempotency.wait.duration          Histogram        s             operation, namespace, outcome
-//	idempotency.executions.active      UpDownCounter    {execution}   operation, namespace
-//	idempotency.calls.joined           Counter          {call}        operation, namespace
-//	idempotency.lease.renewals         Counter          {renewal}     operation, namespace, error.type
-//	idempotency.lease.losses           Counter          {lease}       operation, namespace
-//	idempotency.takeovers              Counter          {takeover}    operation, namespace
-//	idempotency.abandonments           Counter          {claim}       operation, namespace
-//	idempotency.undecided              Counter          {call}        operation, namespace
-//	idempotency.commits.fenced         Counter          {commit}      operation, namespace, ending
-//	idempotency.commit.retries         Counter          {request}     operation, namespace, ending
-//	idempotency.commit.failures        Counter          {commit}      operation, namespace, ending, error.type
-//	idempotency.store.duration         Histogram        s             backend, verb, error.type
-//	idempotency.store.cache.hits       ObservableCounter {hit}        backend
+//	name                                kind               unit           attributes
+//	----------------------------------  -----------------  -------------  -------------------------------------------
+//	idempotency.calls                   Counter            {call}         operation, namespace, outcome, error.type
+//	idempotency.action.duration         Histogram          s              operation, namespace, error.type
+//	idempotency.wait.duration           Histogram          s              operation, namespace, outcome
+//	idempotency.executions.active       UpDownCounter      {execution}    operation, namespace
+//	idempotency.joined_calls            Counter            {call}         operation, namespace
+//	idempotency.executions.unprotected  Counter            {execution}    operation, namespace
+//	idempotency.lease.renewals          Counter            {renewal}      operation, namespace, error.type
+//	idempotency.lease.losses            Counter            {lease}        operation, namespace
+//	idempotency.takeovers               Counter            {takeover}     operation, namespace
+//	idempotency.abandonments            Counter            {claim}        operation, namespace
+//	idempotency.undecided               Counter            {call}         operation, namespace
+//	idempotency.commit.fenced           Counter            {commit}       operation, namespace, ending
+//	idempotency.commit.retries          Counter            {request}      operation, namespace, ending
+//	idempotency.commit.failures         Counter            {commit}       operation, namespace, ending, error.type
+//	idempotency.store.duration          Histogram          s              backend, verb, error.type
+//	idempotency.store.cache.hits        ObservableCounter  {hit}          backend
 //
 // Attributes are written without their prefix "idempotency."; none of them is a
 // key. Three questions of whoever is on call: are there abandoned keys that nobody
 // decided on (idempotency.undecided grows), are leases being lost
-// (idempotency.lease.losses, idempotency.commits.fenced), is the store slow
+// (idempotency.lease.losses, idempotency.commit.fenced), is the store slow
 // (idempotency.store.duration, idempotency.commit.retries).
 //
 // # Privacy

@@ -2,8 +2,6 @@ package tracing
 
 import (
 	"context"
-	"slices"
-	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -16,11 +14,10 @@ import (
 // Observer is an [idempotency.Observer] that makes spans and metrics. It is safe
 // for concurrent use by any number of executors.
 type Observer struct {
-	config *config
-	tracer trace.Tracer
-	meters *callMetrics
-	// options are the []trace.SpanStartOption by operation.
-	options sync.Map
+	config     *config
+	tracer     trace.Tracer
+	meters     *callMetrics
+	operations operations
 }
 
 // NewObserver makes an observer. It fails for an invalid option, or where the
@@ -39,67 +36,32 @@ func NewObserver(options ...Option) (*Observer, error) {
 
 // StepStart implements [idempotency.Observer].
 func (o *Observer) StepStart(ctx context.Context, step *idempotency.Step) context.Context {
+	known := o.operations.of(o.config, step)
 	switch step.Kind {
 	case idempotency.StepClaim:
 		// Before the claim's own span begins: the record leads to the whole call.
 		step.Carrier = carry(ctx, o.config.propagator)
 	case idempotency.StepAction:
-		o.meters.running(ctx, 1, step)
+		o.meters.running(ctx, 1, known)
 	}
-	options := o.startOptions(step)
+	options := known.options
 	if o.config.key != nil {
-		options = append(options[:len(options):len(options)], trace.WithAttributes(o.config.key(step.Key)))
+		key := o.config.key(step.Key)
+		options = append(options[:len(options):len(options)], trace.WithAttributes(key))
 	}
-	ctx, _ = o.tracer.Start(ctx, spanName(step), options...)
+	ctx, _ = o.tracer.Start(ctx, known.spanName(step.Kind), options...)
 	return ctx
-}
-
-// startOptions are the attributes that all spans of an operation begin with. They
-// are made once: there are few operations, and a sampler may want to see them.
-func (o *Observer) startOptions(step *idempotency.Step) []trace.SpanStartOption {
-	who := operation{step.Operation, step.Namespace}
-	if known, ok := o.options.Load(who); ok {
-		return known.([]trace.SpanStartOption)
-	}
-	attributes := who.append(slices.Clone(o.config.attributes))
-	known, _ := o.options.LoadOrStore(who, []trace.SpanStartOption{trace.WithAttributes(attributes...)})
-	return known.([]trace.SpanStartOption)
-}
-
-// operation is what the spans and metrics of an operation have in common.
-type operation struct{ name, namespace string }
-
-func (o operation) append(attributes []attribute.KeyValue) []attribute.KeyValue {
-	if o.name != "" {
-		attributes = append(attributes, attribute.String("idempotency.operation", o.name))
-	}
-	if o.namespace != "" {
-		attributes = append(attributes, attribute.String("idempotency.namespace", o.namespace))
-	}
-	return attributes
-}
-
-func spanName(step *idempotency.Step) string {
-	name := "idempotency." + step.Kind.String()
-	if step.Kind == idempotency.StepRun && step.Operation != "" {
-		name += " " + step.Operation
-	}
-	return name
 }
 
 // StepEnd implements [idempotency.Observer].
 func (o *Observer) StepEnd(ctx context.Context, step *idempotency.Step) {
-	o.meters.ended(ctx, step)
+	o.meters.ended(ctx, step, o.operations.of(o.config, step))
 	span := trace.SpanFromContext(ctx)
 	defer span.End()
 	if !span.IsRecording() {
 		return
 	}
-	if origin := uncarry(step.Origin, o.config.propagator); origin.IsValid() {
-		span.AddLink(trace.Link{SpanContext: origin, Attributes: []attribute.KeyValue{
-			attribute.String("idempotency.link", "execution"),
-		}})
-	}
+	o.link(span, step)
 	attributes := make([]attribute.KeyValue, 0, 8)
 	if step.Attempt != 0 || step.Fence != 0 {
 		attributes = append(attributes,
@@ -139,10 +101,37 @@ func (o *Observer) StepEnd(ctx context.Context, step *idempotency.Step) {
 	setError(span, step.Err)
 }
 
+// link leads from the span to the call whose answer it got, and from a Reconcile
+// to the call that died.
+func (o *Observer) link(span trace.Span, step *idempotency.Step) {
+	origin := uncarry(step.Origin, o.config.propagator)
+	// A call that recorded what its Reconcile found gets that record as its answer:
+	// it would lead to itself.
+	own := span.SpanContext()
+	if !origin.IsValid() || origin.TraceID() == own.TraceID() && origin.SpanID() == own.SpanID() {
+		return
+	}
+	to := "execution"
+	if step.Kind == idempotency.StepReconcile {
+		to = "abandoned"
+	}
+	span.AddLink(trace.Link{SpanContext: origin, Attributes: []attribute.KeyValue{attribute.String("idempotency.link", to)}})
+}
+
+// errorType never is empty: the conventions say what stands for an error without
+// a type.
+func errorType(err error) attribute.KeyValue {
+	name := idempotency.ErrorType(err)
+	if name == "" {
+		name = "_OTHER"
+	}
+	return attribute.String("error.type", name)
+}
+
 // setError marks a span as failed, without the error's text.
 func setError(span trace.Span, err error) {
 	if err != nil {
-		span.SetAttributes(attribute.String("error.type", idempotency.ErrorType(err)))
+		span.SetAttributes(errorType(err))
 		span.SetStatus(codes.Error, "")
 	}
 }

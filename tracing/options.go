@@ -103,8 +103,9 @@ func WithAttributes(attributes ...attribute.KeyValue) Option {
 	})
 }
 
-// WithBackendName names the store in spans and metrics of [Wrap]. Default: the
-// last element of its package's path, "goredis" for example.
+// WithBackendName names the store: in spans and metrics of [Wrap], and on the
+// spans of [NewObserver], which doesn't see the store by itself. Default of Wrap:
+// the last element of its package's path, "goredis" for example.
 func WithBackendName(name string) Option {
 	return option(func(c *config) error {
 		if name == "" {
@@ -121,7 +122,7 @@ func WithBackendName(name string) Option {
 func WithKeyAttribute(key KeyAttribute) Option {
 	return option(func(c *config) error {
 		if key == nil {
-			return errors.New("WithKeyAttribute: key is nil")
+			return errors.New("WithKeyAttribute: key is nil, or a KeyHash with a secret that is too short")
 		}
 		c.key = key
 		return nil
@@ -131,21 +132,29 @@ func WithKeyAttribute(key KeyAttribute) Option {
 // KeyAttribute makes the attribute of a key.
 type KeyAttribute func(key string) attribute.KeyValue
 
-// KeyHash is the attribute idempotency.key.hash: the first 8 bytes of an
+// minSecret is the length of the shortest secret in bytes: without one that can't
+// be guessed, a hash of a guessable key is the key.
+const minSecret = 16
+
+// KeyHash is the attribute idempotency.key_hash: the first 8 bytes of an
 // HMAC-SHA-256 of the key under secret, in hex. Who knows the secret can find the
 // spans of a key; who doesn't can't try keys out. Secret should have 32 random
-// bytes; it is copied.
+// bytes; it is copied. With fewer than 16 it returns nil, which
+// [WithKeyAttribute] refuses.
 func KeyHash(secret []byte) KeyAttribute {
+	if len(secret) < minSecret {
+		return nil
+	}
 	secret = slices.Clone(secret)
 	return func(key string) attribute.KeyValue {
 		mac := hmac.New(sha256.New, secret)
 		mac.Write([]byte(key))
-		return attribute.String("idempotency.key.hash", hex.EncodeToString(mac.Sum(nil)[:8]))
+		return attribute.String("idempotency.key_hash", hex.EncodeToString(mac.Sum(nil)[:8]))
 	}
 }
 
-// RawKey is the attribute idempotency.key, the key as it is. Everybody who can
-// read traces can then use it.
+// RawKey is the attribute idempotency.key, the key as it is; bytes that are no
+// UTF-8 are replaced. Everybody who can read traces can then use it.
 func RawKey() KeyAttribute {
-	return func(key string) attribute.KeyValue { return attribute.String("idempotency.key", key) }
+	return func(key string) attribute.KeyValue { return attribute.String("idempotency.key", printable(key)) }
 }

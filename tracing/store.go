@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/idempotency"
 )
 
 // CacheCounter is implemented by backends that answer replays from a cache on
@@ -28,7 +28,7 @@ type CacheCounter interface {
 // returns implements backend.Forgetter, io.Closer and CacheCounter if and only if
 // the store does. Closing it ends its metrics too.
 func Wrap(store backend.Backend, options ...Option) (backend.Backend, error) {
-	if v := reflect.ValueOf(store); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(store) {
 		return nil, fmt.Errorf("tracing: store is nil (%T)", store)
 	}
 	c, err := newConfig(options)
@@ -47,8 +47,9 @@ func Wrap(store backend.Backend, options ...Option) (backend.Backend, error) {
 	}
 	s := &traced{
 		Backend: store, tracer: c.tracers.Tracer(scope), duration: duration,
-		attributes: append(append([]attribute.KeyValue(nil), c.attributes...), attribute.String("idempotency.backend", name)),
+		attributes: append(slices.Clone(c.attributes), attribute.String("idempotency.backend", name)),
 	}
+	s.options = []trace.SpanStartOption{trace.WithAttributes(s.attributes...)}
 	if cache, ok := store.(CacheCounter); ok {
 		hits, err := meter.Int64ObservableCounter("idempotency.store.cache.hits", metric.WithUnit("{hit}"),
 			metric.WithDescription("Claims answered from the cache on this side."))
@@ -66,6 +67,17 @@ func Wrap(store backend.Backend, options ...Option) (backend.Backend, error) {
 	return s.withAbilities(), nil
 }
 
+// isNil tells nil and typed nil.
+func isNil(store backend.Backend) bool {
+	switch v := reflect.ValueOf(store); v.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
+		return v.IsNil()
+	}
+	return false
+}
+
 func nameOf(store backend.Backend) string {
 	t := reflect.TypeOf(store)
 	for t.Kind() == reflect.Pointer {
@@ -81,79 +93,113 @@ type traced struct {
 	tracer       trace.Tracer
 	duration     metric.Float64Histogram
 	attributes   []attribute.KeyValue
+	options      []trace.SpanStartOption // with the attributes
 	registration metric.Registration
 }
 
-// begin starts a verb; what it returns ends it.
-func (s *traced) begin(ctx context.Context, verb string) (context.Context, func(err error, more ...attribute.KeyValue)) {
-	began := time.Now()
-	ctx, span := s.tracer.Start(ctx, "idempotency.store."+verb, trace.WithAttributes(s.attributes...))
-	return ctx, func(err error, more ...attribute.KeyValue) {
-		if span.IsRecording() {
-			span.SetAttributes(more...)
-			setError(span, err)
-		}
-		span.End()
-		if s.duration.Enabled(ctx) {
-			attributes := append([]attribute.KeyValue{attribute.String("idempotency.verb", verb)}, s.attributes...)
-			if err != nil {
-				attributes = append(attributes, attribute.String("error.type", idempotency.ErrorType(err)))
-			}
-			s.duration.Record(ctx, time.Since(began).Seconds(), metric.WithAttributeSet(attribute.NewSet(attributes...)))
-		}
-	}
+// The names of the verbs' spans, and of the verbs in metrics.
+const (
+	claimSpan  = "idempotency.store.claim"
+	commitSpan = "idempotency.store.commit"
+	waitSpan   = "idempotency.store.wait"
+	fetchSpan  = "idempotency.store.fetch"
+	forgetSpan = "idempotency.store.forget"
+
+	verbAt = len("idempotency.store.")
+)
+
+// verb is one call of the store.
+type verb struct {
+	span  trace.Span
+	name  string // of the span
+	began time.Time
 }
 
-func state(record backend.Record) attribute.KeyValue {
-	return attribute.String("idempotency.state", record.State.String())
+func (s *traced) begin(ctx context.Context, name string) (context.Context, verb) {
+	began := time.Now()
+	ctx, span := s.tracer.Start(ctx, name, s.options...)
+	return ctx, verb{span: span, name: name, began: began}
+}
+
+// end ends a verb; the error is the store's failure, if it has failed.
+func (s *traced) end(ctx context.Context, v verb, err error) {
+	if v.span.IsRecording() {
+		setError(v.span, err)
+	}
+	// Before the span's end, so that the measurement can have it as its exemplar.
+	if s.duration.Enabled(ctx) {
+		attributes := append(make([]attribute.KeyValue, 0, len(s.attributes)+2), s.attributes...)
+		attributes = append(attributes, attribute.String("idempotency.verb", v.name[verbAt:]))
+		if err != nil {
+			attributes = append(attributes, errorType(err))
+		}
+		s.duration.Record(ctx, time.Since(v.began).Seconds(), metric.WithAttributeSet(attribute.NewSet(attributes...)))
+	}
+	v.span.End()
+}
+
+// found ends a verb that returns a record. One that failed has seen no state.
+func (s *traced) found(ctx context.Context, v verb, record *backend.Record, err error) {
+	if err == nil && v.span.IsRecording() {
+		v.span.SetAttributes(attribute.String("idempotency.state", record.State.String()))
+	}
+	s.end(ctx, v, err)
 }
 
 func (s *traced) Claim(ctx context.Context, key string, request backend.ClaimRequest) (backend.Record, error) {
-	ctx, end := s.begin(ctx, "claim")
+	ctx, v := s.begin(ctx, claimSpan)
 	record, err := s.Backend.Claim(ctx, key, request)
-	end(err, state(record))
+	s.found(ctx, v, &record, err)
 	return record, err
 }
 
 // Commit tells a superseded ending by its attribute: it is an answer of the
-// store, and an error of nobody.
+// store, which has not failed.
 func (s *traced) Commit(ctx context.Context, key string, request backend.CommitRequest) error {
-	ctx, end := s.begin(ctx, "commit")
+	ctx, v := s.begin(ctx, commitSpan)
 	err := s.Backend.Commit(ctx, key, request)
-	ending := attribute.String("idempotency.ending", request.Ending.String())
-	if errors.Is(err, backend.ErrSuperseded) {
-		end(nil, ending, attribute.Bool("idempotency.superseded", true))
-	} else {
-		end(err, ending)
+	failure := err
+	superseded := errors.Is(err, backend.ErrSuperseded)
+	if superseded {
+		failure = nil
 	}
+	if v.span.IsRecording() {
+		v.span.SetAttributes(attribute.String("idempotency.ending", request.Ending.String()))
+		if superseded {
+			v.span.SetAttributes(attribute.Bool("idempotency.superseded", true))
+		}
+	}
+	s.end(ctx, v, failure)
 	return err
 }
 
 func (s *traced) Wait(ctx context.Context, key string, token backend.Token) (backend.Record, error) {
-	ctx, end := s.begin(ctx, "wait")
+	ctx, v := s.begin(ctx, waitSpan)
 	record, err := s.Backend.Wait(ctx, key, token)
-	end(err, state(record))
+	s.found(ctx, v, &record, err)
 	return record, err
 }
 
 func (s *traced) Fetch(ctx context.Context, key string) (backend.Record, error) {
-	ctx, end := s.begin(ctx, "fetch")
+	ctx, v := s.begin(ctx, fetchSpan)
 	record, err := s.Backend.Fetch(ctx, key)
-	end(err, state(record))
+	s.found(ctx, v, &record, err)
 	return record, err
 }
 
 func (s *traced) forget(ctx context.Context, key string) error {
-	ctx, end := s.begin(ctx, "forget")
+	ctx, v := s.begin(ctx, forgetSpan)
 	err := s.Backend.(backend.Forgetter).Forget(ctx, key)
-	end(err)
+	s.end(ctx, v, err)
 	return err
 }
 
 func (s *traced) close() error {
 	err := s.Backend.(io.Closer).Close()
 	if s.registration != nil {
-		err = errors.Join(err, s.registration.Unregister())
+		if failed := s.registration.Unregister(); failed != nil {
+			err = errors.Join(err, failed)
+		}
 	}
 	return err
 }
