@@ -35,8 +35,8 @@ func (b *Backend) failure(ctx context.Context, op string, err error) error {
 	if errors.As(err, &known) {
 		return &wire.Error{Op: op, Class: known.Class, Err: known.Err}
 	}
-	if deadline, ok := ctx.Deadline(); ok && errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(deadline) {
-		<-ctx.Done() // the client's timer was a moment ahead of the ctx's
+	if deadline, ok := ctx.Deadline(); ok && !answered(err) && !time.Now().Before(deadline) {
+		<-ctx.Done() // the client's own timer was a moment ahead
 	}
 	class := classify(err)
 	switch {

@@ -49,24 +49,27 @@ func (b *Backend) look(ctx context.Context, name string) (backend.Record, error)
 	return wire.ReadLook(frame, ttl)
 }
 
-// observe is a look for those who wait. It outlives a lost connection: whatever
-// was under way on it fails.
-func (b *Backend) observe(ctx context.Context, channel string) (record backend.Record, err error) {
-	const tries = 4
-	pause := 10 * time.Millisecond
-	for try := range tries {
-		record, err = b.look(ctx, channel)
-		if err == nil || !passing(err) || try == tries-1 {
-			break
-		}
-		select {
-		case <-ctx.Done():
+// lookPatience is how long those who wait outlive a server that can't be reached.
+const lookPatience = 5 * time.Second
+
+// observe is a look for those who wait. It outlives a lost connection, on which
+// whatever was under way fails, and a short failover.
+func (b *Backend) observe(ctx context.Context, channel string) (backend.Record, error) {
+	pause, begun := 5*time.Millisecond, b.line.now()
+	for {
+		record, err := b.look(ctx, channel)
+		if err == nil || !passing(err) || b.line.now()-begun > lookPatience {
 			return record, err
-		case <-time.After(pause):
-			pause *= 4
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+			pause = min(2*pause, 500*time.Millisecond)
+		case <-ctx.Done():
+			timer.Stop()
+			return record, err
 		}
 	}
-	return record, err
 }
 
 // passing tells whether another try may help.

@@ -107,6 +107,20 @@ func (s *Sentinels) Replicated(tb testing.TB) {
 	s.Master(tb).Do(tb, "WAIT", "1", "5000")
 }
 
+// Rejoin starts the servers that were killed again, and waits until the one that
+// isn't the master is its replica.
+func (s *Sentinels) Rejoin(tb testing.TB) {
+	tb.Helper()
+	for _, server := range s.Data {
+		if !server.answers() {
+			server.Restart(tb)
+		}
+	}
+	await(tb, "a replica that is online", func() bool {
+		return strings.Contains(s.Master(tb).Do(tb, "INFO", "replication").(string), "state=online")
+	})
+}
+
 // FailOver kills the master and waits until the other server is it, for every
 // sentinel.
 func (s *Sentinels) FailOver(tb testing.TB) {
