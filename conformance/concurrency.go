@@ -121,6 +121,7 @@ var concurrencyRules = []Rule{
 					if got.Token != record.Token || r.h.Advance != nil {
 						return
 					}
+					time.Sleep(r.lease / 100)
 				}
 			}
 			r.until("the key was taken over", r.lease, func() (time.Duration, bool) {

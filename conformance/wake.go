@@ -162,13 +162,16 @@ var wakeRules = []Rule{
 		Mend:  "registering again for a key while the end of the last registration is under way.",
 		run: func(r *rig) {
 			key, seen := r.key(), uint64(0)
-			for range 30 {
+			for round := range 30 {
 				record := r.take(r.a, key, takingSeen(r.token(), seen))
 				seen = record.Fence
 				var waits sync.WaitGroup
 				failed := make(chan string, 8)
 				for i := range 4 {
 					w := r.startWait([]backend.Backend{r.a, r.b}[i%2], key, record.Token)
+					if round%6 == 0 && i == 3 {
+						r.asleep(w)
+					}
 					waits.Go(func() {
 						if !w.ended() {
 							failed <- "a waiter wasn't woken by the release"
