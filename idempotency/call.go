@@ -178,7 +178,6 @@ func (c *call) follow(f *flight) (leads bool, err error) {
 		defer timer.Stop()
 		timeout = timer.C
 	}
-	known := f.known
 	for {
 		select {
 		case <-f.done:
@@ -186,13 +185,8 @@ func (c *call) follow(f *flight) (leads bool, err error) {
 			return false, nil
 		default:
 		}
-		select {
-		case <-f.done:
-		case <-f.baton:
-			return true, nil
-		case <-known:
-			known = nil
-			holder := f.heldBy()
+		holder, announced, next := f.heldBy()
+		if announced {
 			c.result.attempt, c.result.fence = holder.attempt, holder.fence
 			if err := c.mismatch(&holder.identity); err != nil {
 				return false, c.leave(f, false, Refused, "wait", err)
@@ -200,6 +194,12 @@ func (c *call) follow(f *flight) (leads bool, err error) {
 			if c.noWait {
 				return false, c.leave(f, false, Refused, "wait", &InProgressError{LeaseLeft: max(time.Until(holder.until), 0)})
 			}
+		}
+		select {
+		case <-f.done:
+		case <-next:
+		case <-f.baton:
+			return true, nil
 		case <-c.ctx.Done():
 			return false, c.leave(f, false, Failed, "wait", c.ctx.Err())
 		case <-timeout:
@@ -368,14 +368,16 @@ func (c *call) await(f *flight, record *backend.Record, who identity) (err error
 			c.saw(&next)
 			f.reply, f.seen = next, &f.reply
 			if next.State != backend.Claimed || next.Token != token {
+				f.retract()
 				return nil
 			}
 			// A store that returns too early must not make us spin.
 		}
+		over := ctx.Err() // read first: the end of the call's own ctx ends both
 		if c.ctx.Err() != nil {
 			return c.leave(f, true, Failed, "wait", c.ctx.Err())
 		}
-		if ctx.Err() != nil {
+		if over != nil {
 			return c.leave(f, true, Refused, "wait", c.waitedTooLong(err))
 		}
 		if err != nil && isFinal(err) {

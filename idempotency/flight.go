@@ -25,7 +25,7 @@ type flight struct {
 	announced bool
 	// Made when the first follower joins.
 	baton chan struct{} // holds one token while nobody leads
-	known chan struct{} // closed by announce
+	known chan struct{} // closed and replaced by announce
 	done  chan struct{} // closed when the flight has concluded
 	end   conclusion    // set before done is closed
 
@@ -102,9 +102,6 @@ func (fs *flights) enter(key string) (f *flight, lead bool) {
 			f.baton = make(chan struct{}, 1)
 			f.known = make(chan struct{})
 			f.done = make(chan struct{})
-			if f.announced {
-				close(f.known)
-			}
 		}
 		return f, false
 	}
@@ -164,15 +161,23 @@ func (f *flight) close() {
 	}
 }
 
-// announce tells the followers who holds the key, so that those with another
-// fingerprint or operation, and those that don't wait, get their answer now.
+// announce tells the followers who holds the key now, so that those with another
+// fingerprint or operation, and those that don't wait, get their answer at once.
 func (f *flight) announce(h holder) {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
-	if !f.announced && f.known != nil {
-		close(f.known)
-	}
 	f.holder, f.announced = h, true
+	if f.known != nil {
+		close(f.known)
+		f.known = make(chan struct{})
+	}
+}
+
+// retract takes an announcement back: that holder doesn't hold the key any more.
+func (f *flight) retract() {
+	f.shard.mu.Lock()
+	defer f.shard.mu.Unlock()
+	f.announced = false
 }
 
 // renewed moves the end of the holder's lease.
@@ -182,9 +187,10 @@ func (f *flight) renewed(until time.Time) {
 	f.holder.until = until
 }
 
-// heldBy returns what announce was last told.
-func (f *flight) heldBy() holder {
+// heldBy returns who holds the key, if that is known, and what is closed by the
+// next announcement. Only followers call it.
+func (f *flight) heldBy() (h holder, announced bool, next <-chan struct{}) {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()
-	return f.holder
+	return f.holder, f.announced, f.known
 }

@@ -22,9 +22,9 @@ type rig struct {
 	store *memory.Backend
 }
 
-func bubble(t *testing.T, test func(*rig)) {
+func bubble(t *testing.T, test func(*testing.T, *rig)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(newRig(t)) })
+	synctest.Test(t, func(t *testing.T) { test(t, newRig(t)) })
 }
 
 func newRig(t *testing.T) *rig {
