@@ -56,7 +56,7 @@ func (c *call) encode(dst []byte, actionErr error) (data []byte, err error) {
 		}
 	}()
 	if actionErr != nil {
-		return describeError(actionErr).append(dst), nil
+		return c.plan.errors.Append(dst, actionErr, c.plan.x.options.MaxPayload)
 	}
 	return c.work.encode(dst)
 }
@@ -136,13 +136,14 @@ func (c *call) restore(o outcome, record *backend.Record, operation string) (err
 		return err
 	}
 	if o.kind == kindError {
-		node, err := parseErrorNode(payload)
+		decoded, err := c.plan.errors.Decode(payload)
 		if err != nil {
 			return err
 		}
-		replayed := &ReplayedError{Operation: operation, Attempt: record.Attempt, At: o.at, TypeName: node.typeName}
-		replayed.text, replayed.err = node.restore()
-		return replayed
+		return &ReplayedError{
+			Operation: operation, Attempt: record.Attempt, At: o.at, TypeName: decoded.TypeName,
+			text: decoded.Text, err: decoded.Err,
+		}
 	}
 	if c.plan.valueless {
 		return nil

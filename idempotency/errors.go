@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"time"
+
+	"github.com/reprise-go/reprise/codec"
 )
 
 // Errors that callers match with errors.Is. Every error that the library makes
@@ -97,8 +99,10 @@ type ReplayedError struct {
 // Error is the original error's text.
 func (e *ReplayedError) Error() string { return e.text }
 
-// Unwrap returns what of the original could be restored, for errors.Is and
-// errors.As: a [*PanicError] or [ErrNotKept]; nil where there is only the text.
+// Unwrap returns the original as far as it could be restored, for errors.Is and
+// errors.As: the sentinels and types that Options.Errors registers (those of the
+// standard library always), a [*PanicError] or [ErrNotKept]. What isn't
+// registered keeps its text and its type's name ([codec.Restored]).
 func (e *ReplayedError) Unwrap() error { return e.err }
 
 // As makes errors.As(err, **Error) hold, as for every error of the library.
@@ -114,7 +118,8 @@ func (e *ReplayedError) As(target any) bool {
 // goroutine the action ran gets the panic itself; everybody else this error,
 // in a [*ReplayedError].
 type PanicError struct {
-	// Value is what the action panicked with; a replay has only its text.
+	// Value is what the action panicked with. In a replay it is its text, or the
+	// restored error where the action panicked with an error.
 	Value any
 	// Stack is the stack of the goroutine that panicked; empty in a replay.
 	Stack []byte
@@ -153,6 +158,19 @@ func (e *CommitError) Unwrap() []error {
 	}
 	return []error{e.Err}
 }
+
+// panics lets a recorded panic come back as a *PanicError.
+var panics = codec.ErrorSet{Types: []codec.ErrorType{
+	codec.ErrorTypeOf("idempotency.PanicError", codec.ErrorTypeOptions[*PanicError]{
+		Encode: func(err *PanicError) ([]byte, error) { return fmt.Append(nil, err.Value), nil },
+		Decode: func(data []byte, causes []error) (*PanicError, error) {
+			if len(causes) == 1 { // it panicked with an error
+				return &PanicError{Value: causes[0]}, nil
+			}
+			return &PanicError{Value: string(data)}, nil
+		},
+	}),
+}}
 
 // optionError says which field of which option struct is wrong.
 func optionError(format string, args ...any) error {

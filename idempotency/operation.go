@@ -28,6 +28,8 @@ type OperationOptions[T any] struct {
 	Codec      codec.Codec
 	Accept     []codec.Codec
 	Transforms []codec.Transform
+	// Errors: as in Options. Nil takes the executor's.
+	Errors *codec.Errors
 	// Detach runs the action in a goroutine of its own, with a ctx that its caller
 	// doesn't end, so that it finishes although everybody who waits has left.
 	Detach bool
@@ -97,6 +99,7 @@ type plan struct {
 	codec       codec.Codec
 	accept      []codec.Codec
 	transforms  []codec.Transform
+	errors      *codec.Errors
 	valueless   bool // T is struct{}: Exec
 	detach      bool
 	ignoreError func(error) bool
@@ -158,9 +161,16 @@ func NewOperation[T any](x *Executor, options OperationOptions[T]) (*Operation[T
 	if err := checkType(reflect.TypeFor[T](), o.Codec); err != nil {
 		return nil, err
 	}
+	if o.Errors == nil {
+		o.Errors = x.options.Errors
+	}
+	registry, err := o.Errors.With(panics)
+	if err != nil {
+		return nil, optionError("OperationOptions.Errors: %w", err)
+	}
 	return &Operation[T]{options: o, plan: plan{
 		x: x, name: o.Name, retention: o.Retention, waitTimeout: o.WaitTimeout, noWait: o.NoWait,
-		codec: o.Codec, accept: slices.Clone(o.Accept), transforms: slices.Clone(o.Transforms),
+		codec: o.Codec, accept: slices.Clone(o.Accept), transforms: slices.Clone(o.Transforms), errors: registry,
 		valueless: reflect.TypeFor[T]() == reflect.TypeFor[struct{}](),
 		detach:    o.Detach, ignoreError: o.IgnoreError, policy: o.OnAbandoned,
 	}}, nil

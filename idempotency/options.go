@@ -63,6 +63,9 @@ type Options struct {
 	// reverse. A record tells which were applied, so a list may grow; one that is
 	// needed and not listed makes an answer ErrUndecodable.
 	Transforms []codec.Transform
+	// Errors names the errors whose identity survives a replay, for errors.Is and
+	// errors.As. Nil: those of the standard library.
+	Errors *codec.Errors
 	// Observer sees every step. Nil costs nothing.
 	Observer Observer
 	// FailOpen runs the action without any protection when the store can't be
