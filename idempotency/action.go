@@ -108,6 +108,9 @@ func (c *call) settle(f *flight, a *actionContext, err error) error {
 	case DoNotRecord:
 		c.release(f)
 		return err
+	case LeaveAbandoned:
+		c.cutShort(f)
+		return err
 	default:
 		return c.record(f, err, c.plan.retentionOf(choice))
 	}
@@ -137,7 +140,7 @@ func (c *call) record(f *flight, actionErr error, retention time.Duration) error
 		err = e.send(ctx)
 	}
 	if e.unfinished(ctx, err) {
-		go c.recordInBackground(f, e)
+		x.background.run(func() { c.recordInBackground(f, e) })
 		return c.notRecorded(err)
 	}
 	c.stopRenewals(f)
@@ -200,11 +203,11 @@ func (c *call) overtaken(f *flight, actionErr error) error {
 }
 
 // leaseLost is the error of a call whose answer isn't the key's. What the action
-// returned is told as text and type, its value is not returned.
+// returned is told as text only: who matches it must not take it for the answer.
 func (c *call) leaseLost(actionErr error) error {
 	c.result.ran, c.result.actionErr, c.result.outcome = false, nil, Failed
 	if actionErr != nil {
-		return c.fail("action", fmt.Errorf("%w: %w", ErrLeaseLost, actionErr))
+		return c.fail("action", fmt.Errorf("%w (the action returned: %v)", ErrLeaseLost, actionErr))
 	}
 	return c.fail("commit", ErrLeaseLost)
 }
@@ -232,10 +235,10 @@ func (c *call) end(f *flight, how backend.Ending, confirmed, otherwise conclusio
 	err := e.send(ctx)
 	switch {
 	case e.unfinished(ctx, err):
-		go func() {
+		x.background.run(func() {
 			e.sendDetached()
 			f.conclude(otherwise)
-		}()
+		})
 	case err == nil:
 		f.conclude(confirmed)
 	default:
@@ -293,7 +296,7 @@ func (c *call) reconcile(f *flight, a *actionContext) (answered bool, err error)
 	a.finish()
 	c.result.actionErr, c.result.outcome = outcome, Failed
 	choice := c.work.retention(outcome)
-	if choice == DoNotRecord { // the user's function has just said what to record
+	if choice < 0 { // the user's function has just said what to record
 		choice = Default
 	}
 	err = c.record(f, outcome, c.plan.retentionOf(choice))
@@ -301,7 +304,7 @@ func (c *call) reconcile(f *flight, a *actionContext) (answered bool, err error)
 		return true, err
 	}
 	// Its own action didn't run, so it gets a replay like everybody else.
-	return true, c.replay(&f.tenure.recorded, Replayed)
+	return true, c.replay(&f.tenure.recorded, c.howAnswered())
 }
 
 // undecided leaves the key abandoned. Those who wait and would ask the same

@@ -402,11 +402,15 @@ func (c *call) waitedTooLong(err error) error {
 func (c *call) answerFrom(f *flight) error {
 	record := f.seen
 	f.conclude(conclusion{record: record})
-	how := Replayed
+	return c.replay(record, c.howAnswered())
+}
+
+// howAnswered is how a call got an answer that isn't its own action's.
+func (c *call) howAnswered() Outcome {
 	if c.waitedOn != 0 {
-		how = c.waitedOn
+		return c.waitedOn
 	}
-	return c.replay(record, how)
+	return Replayed
 }
 
 // storeDown ends the flight because the store can't be used, or runs the action

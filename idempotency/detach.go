@@ -16,7 +16,7 @@ func (c *call) detach(f *flight, work func(*call, *flight) error) error {
 	var panicked any
 	exited := true
 	done := make(chan struct{})
-	go func() {
+	c.plan.x.background.run(func() {
 		defer close(done)
 		defer func() {
 			if v := recover(); v != nil {
@@ -26,7 +26,7 @@ func (c *call) detach(f *flight, work func(*call, *flight) error) error {
 		}()
 		err = d.guard(f, func(f *flight) error { return work(d, f) })
 		exited = false
-	}()
+	})
 	select {
 	case <-c.ctx.Done():
 		return c.leave(f, false, Failed, "wait", c.ctx.Err())

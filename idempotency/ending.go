@@ -120,7 +120,7 @@ func (c *call) giveUp(f *flight) {
 	}
 	c.stopRenewals(f)
 	e := c.ending(f, how, time.Now().Add(c.plan.x.options.CommitTimeout))
-	go e.sendDetached()
+	c.plan.x.background.run(func() { e.sendDetached() })
 }
 
 // stopRenewals must come before a release: a renewal that arrives after it could

@@ -38,8 +38,8 @@ type OperationOptions[T any] struct {
 	// only accept errors that mean that nothing has happened. An error of the
 	// call's own ctx is never asked about: the key is then abandoned.
 	IgnoreError func(err error) bool
-	// RetentionFor chooses how long an outcome is kept: Default, For(d) or
-	// DoNotRecord. It is asked after IgnoreError; value is zero when err isn't nil.
+	// RetentionFor chooses how long an outcome is kept: Default, For(d),
+	// DoNotRecord or LeaveAbandoned. It is asked after IgnoreError; value is zero when err isn't nil.
 	RetentionFor func(value T, err error) RetentionChoice
 	// OnAbandoned says what a call does that meets an abandoned key. Default:
 	// Rerun, or Reconcile where that function is set.
@@ -85,6 +85,9 @@ type Result[T any] struct {
 	// that stood in the way; zero where none was seen.
 	Attempt uint32
 	Fence   uint64
+	// Outcome says how the call got its answer; zero where it was refused before
+	// anything happened.
+	Outcome Outcome
 	// Unprotected: the action ran although the store was down (Options.FailOpen).
 	Unprotected bool
 }
@@ -349,7 +352,7 @@ func (v *invocation[T]) detached() (*call, func()) {
 func (o *Operation[T]) hooked(v *invocation[T], err error) (Result[T], error) {
 	result := Result[T]{
 		Replayed: v.result.replayed, Attempt: v.result.attempt, Fence: v.result.fence,
-		Unprotected: v.result.unprotected,
+		Outcome: v.result.outcome, Unprotected: v.result.unprotected,
 	}
 	hooks := &o.options
 	switch {

@@ -77,6 +77,10 @@ const (
 	// DoNotRecord releases the key: the outcome goes to the caller that ran, and
 	// the next call runs again.
 	DoNotRecord RetentionChoice = -1
+	// LeaveAbandoned says that nobody knows whether the action had its effect: the
+	// other side didn't answer in time, for example. The outcome goes to the caller
+	// that ran; the key is abandoned, and OnAbandoned decides on the next call.
+	LeaveAbandoned RetentionChoice = -2
 )
 
 // For keeps the outcome for d. A d below the lease or the CommitTimeout is

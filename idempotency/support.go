@@ -155,7 +155,7 @@ func (o *Operation[T]) Resolve(ctx context.Context, key string, value T, err err
 		if !isFinal(claimErr) && !errors.Is(claimErr, backend.ErrNotApplied) {
 			// It may have been applied; then the key is put back as it was.
 			e.request.Ending, e.request.Outcome = backend.Abandon, nil
-			go e.sendDetached()
+			x.background.run(func() { e.sendDetached() })
 		}
 		return fail(claimErr)
 	}

@@ -22,7 +22,7 @@ func (c *call) runUnprotected(f *flight) error {
 	a.finish()
 	c.result.outcome, c.result.ran, c.result.actionErr = Executed, true, err
 	if err != nil && (c.ctx.Err() != nil || c.plan.ignoreError != nil && c.plan.ignoreError(err)) ||
-		c.work.retention(err) == DoNotRecord {
+		c.work.retention(err) < 0 {
 		f.conclude(conclusion{again: true})
 		c.giveUp(f)
 		return err
@@ -38,7 +38,7 @@ func (c *call) runUnprotected(f *flight) error {
 		// the outcome can still be recorded.
 		e := c.ending(f, backend.Complete, now.Add(c.plan.x.options.CommitTimeout))
 		e.request.Outcome, e.request.Retention = data, c.plan.retention
-		go e.sendDetached()
+		c.plan.x.background.run(func() { e.sendDetached() })
 	}
 	return err
 }
