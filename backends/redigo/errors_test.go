@@ -369,19 +369,16 @@ func TestPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer control.Close()
-	if _, err := control.Do("ACL", "SETUSER", "limited", "on", ">secret", "~mine:*", "&mine:*", "+@all", "-publish", "-subscribe", "-rename"); err != nil {
+	if _, err := control.Do("ACL", "SETUSER", "limited", "on", ">secret", "~mine:*", "&mine:*", "+@all", "-publish", "-subscribe", "-pexpire"); err != nil {
 		t.Fatal(err)
 	}
 	pool := newPool(t, server.Addr(), redis.DialUsername("limited"), redis.DialPassword("secret"))
 	b := openAt(t, pool, "mine:")
 	for name, err := range map[string]error{
 		"foreign prefix": second(openAt(t, pool, "theirs:").Claim(t.Context(), "key", claiming(newToken()))),
-		"RENAME in a script": func() error {
-			record := take(t, b, "large")
-			request := completing(record.Token, strings.Repeat("o", 50_000))
-			request.Fingerprint, request.Metadata = record.Fingerprint, record.Metadata
-			request.Attempt, request.Fence = record.Attempt, record.Fence
-			return b.Commit(t.Context(), "large", request)
+		"PEXPIRE in a script": func() error {
+			record := take(t, b, "key")
+			return second(b.Claim(t.Context(), "key", claiming(record.Token)))
 		}(),
 	} {
 		if err := oneOf(err, backend.ErrPermanent); err != nil {
@@ -389,8 +386,8 @@ func TestPermissions(t *testing.T) {
 		}
 	}
 	// Neither a subscription nor a message is needed to be right in the end.
-	record := take(t, b, "key")
-	result := wait(t, b, "key", record.Token)
-	complete(t, b, "key", record, "outcome")
+	record := take(t, b, "waited")
+	result := wait(t, b, "waited", record.Token)
+	complete(t, b, "waited", record, "outcome")
 	woken(t, result, backend.Completed)
 }
