@@ -59,6 +59,7 @@ type commitCall struct {
 	held    any
 	request request
 	frame   payload
+	writes  int // of what may have been applied, by the last send
 	scripter
 	keys [2]string
 	argv [4]any
@@ -71,17 +72,10 @@ type commitCall struct {
 }
 
 func (c *commitCall) run() {
-	publish := c.backend.publish(c.ctx)
 	c.scripter.client = c.backend.client
 	c.keys = [2]string{c.key, c.side}
-	c.argv = [4]any{&c.frame, c.px, publish, c.held}
-	send := c.send
-	if c.head > 0 {
-		send = c.sendLarge
-	}
 	for {
-		c.frame.writes = 0
-		reply, err := send()
+		reply, err := c.send()
 		if err == nil {
 			if err = wire.ReadCommit(reply); err != nil {
 				err = &wire.Error{Op: opCommit, Err: err}
@@ -89,7 +83,7 @@ func (c *commitCall) run() {
 			c.err = err
 			return
 		}
-		again, err := c.request.again(c.ctx, c.backend.retries, err, c.frame.writes)
+		again, err := c.request.again(c.ctx, c.backend.retries, err, c.writes)
 		if !again {
 			c.err = err
 			return
@@ -97,15 +91,31 @@ func (c *commitCall) run() {
 	}
 }
 
-func (c *commitCall) send() (int64, error) {
+func (c *commitCall) send() (reply int64, err error) {
+	c.writes = 0
+	publish, err := c.backend.publish(c.ctx)
+	if err != nil {
+		return 0, err
+	}
+	c.argv = [4]any{nil, c.px, publish, c.held}
+	if c.head > 0 {
+		reply, settled, err := c.sendLarge()
+		if settled || err != nil {
+			return reply, err
+		}
+	}
+	c.frame.writes = 0
 	c.argv[0], c.scripter.script = &c.frame, commitScript
-	return commitScript.Run(c.ctx, &c.scripter, c.keys[:1], c.argv[:]...).Int64()
+	reply, err = commitScript.Run(c.ctx, &c.scripter, c.keys[:1], c.argv[:]...).Int64()
+	c.writes = c.frame.writes
+	return reply, err
 }
 
 // sendLarge sends the outcome ahead, under a key of its own, so that no script
-// copies it; and as other outcomes where that doesn't work out.
-func (c *commitCall) sendLarge() (int64, error) {
-	c.argv[0], c.scripter.script = c.frame.data[:c.head], commitLargeScript
+// copies it. Where that doesn't settle the commit it had no effect.
+func (c *commitCall) sendLarge() (reply int64, settled bool, err error) {
+	head := payload{data: c.frame.data[:c.head]}
+	c.argv[0], c.scripter.script = &head, commitLargeScript
 	side := redislib.NewStatusCmd(c.ctx, "set", c.side, &c.frame, "px", wire.SidePX)
 	run := redislib.NewCmd(c.ctx, "evalsha", commitLargeScript.sha, 2, c.keys[0], c.keys[1],
 		c.argv[0], c.argv[1], c.argv[2], c.argv[3])
@@ -113,18 +123,23 @@ func (c *commitCall) sendLarge() (int64, error) {
 	pipe := c.backend.client.Pipeline()
 	_ = pipe.Process(c.ctx, onceStatus{side})
 	_ = pipe.Process(c.ctx, onceCmd{run})
-	_, _ = pipe.Exec(c.ctx)
+	_, failed := pipe.Exec(c.ctx)
 	if redislib.HasErrorPrefix(run.Err(), "NOSCRIPT") {
+		head.writes = 0
 		run = commitLargeScript.Eval(c.ctx, &c.scripter, c.keys[:], c.argv[:]...)
 	}
-	reply, err := run.Int64()
-	for _, refused := range []string{"TRYAGAIN", "CROSSSLOT", "MOVED", "ASK"} {
-		if redislib.HasErrorPrefix(err, refused) {
-			return c.send()
+	c.writes = head.writes
+	if run.Err() == nil && run.Val() == nil { // there was no connection to send it on
+		if failed == nil {
+			failed = errUnreadable
+		}
+		return 0, false, failed
+	}
+	for _, refused := range []string{"TRYAGAIN ", "CROSSSLOT ", "MOVED ", "ASK "} {
+		if redislib.HasErrorPrefix(run.Err(), refused) {
+			return 0, false, nil
 		}
 	}
-	if err == nil && reply == wire.CommitSideMissing {
-		return c.send()
-	}
-	return reply, err
+	reply, err = run.Int64()
+	return reply, reply != wire.CommitSideMissing, err
 }

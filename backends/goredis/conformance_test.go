@@ -83,3 +83,16 @@ func TestConformanceMiniredis(t *testing.T) {
 		},
 	})
 }
+
+// An AutoPipeliner is a client too.
+func TestConformanceAutoPipeline(t *testing.T) {
+	conformance.Run(t, onServer(t, func(addr string) redislib.UniversalClient {
+		client := redislib.NewClient(&redislib.Options{Addr: addr, ReadTimeout: time.Second, DialTimeout: time.Second})
+		t.Cleanup(func() { client.Close() })
+		pipeline, err := client.AutoPipeline()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pipeline
+	}))
+}

@@ -28,14 +28,17 @@ type forgetCall struct {
 
 func (c *forgetCall) run() {
 	c.scripter.client, c.scripter.script = c.backend.client, forgetScript
-	publish := payload{data: []byte(c.backend.publish(c.ctx).(string))}
 	for {
-		publish.writes = 0
-		err := forgetScript.Run(c.ctx, &c.scripter, c.keys[:], &publish).Err()
+		name := payload{}
+		publish, err := c.backend.publish(c.ctx)
+		if err == nil {
+			name.data = []byte(publish.(string))
+			err = forgetScript.Run(c.ctx, &c.scripter, c.keys[:], &name).Err()
+		}
 		if err == nil {
 			return
 		}
-		again, err := c.request.again(c.ctx, c.backend.retries, err, publish.writes)
+		again, err := c.request.again(c.ctx, c.backend.retries, err, name.writes)
 		if !again {
 			c.err = err
 			return

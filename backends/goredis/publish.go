@@ -26,42 +26,45 @@ var (
 )
 
 // publish is the command by which waiters are woken.
-func (b *Backend) publish(ctx context.Context) any {
-	if b.cluster(ctx) {
-		return publishSharded
+func (b *Backend) publish(ctx context.Context) (any, error) {
+	cluster, err := b.cluster(ctx)
+	if cluster {
+		return publishSharded, err
 	}
-	return publishPlain
+	return publishPlain, err
 }
 
-// cluster tells whether the server is a cluster. It asks once; an answer that
-// doesn't come is guessed for this time.
-func (b *Backend) cluster(ctx context.Context) bool {
+// cluster tells whether the server is a cluster. It asks until it is answered,
+// once.
+func (b *Backend) cluster(ctx context.Context) (bool, error) {
 	mode := b.mode.Load()
 	if mode == modeUnknown {
-		var known bool
-		if mode, known = b.askMode(ctx); known {
-			b.mode.Store(mode)
+		var err error
+		if mode, err = b.askMode(ctx); err != nil {
+			return false, err
 		}
+		b.mode.Store(mode)
 	}
-	return mode == modeCluster
+	return mode == modeCluster, nil
 }
 
-func (b *Backend) askMode(ctx context.Context) (mode int32, known bool) {
-	reply, err := b.client.Do(ctx, "hello").Result()
-	if err == nil {
-		if text, ok := helloMode(reply); ok {
-			if text == "cluster" {
-				return modeCluster, true
-			}
-			return modeSingle, true
-		}
+func (b *Backend) askMode(ctx context.Context) (int32, error) {
+	cmd := redislib.NewCmd(ctx, "hello")
+	_ = b.client.Process(ctx, onceCmd{cmd})
+	reply, err := cmd.Result()
+	if err != nil && !refusesHello(err) {
+		return modeUnknown, err
 	}
-	// HELLO may be forbidden, or unknown to a stand-in for Redis.
-	mode = modeSingle
-	if _, ok := b.client.(*redislib.ClusterClient); ok {
-		mode = modeCluster
+	text, ok := helloMode(reply)
+	if !ok {
+		// Forbidden, or a stand-in for Redis that doesn't know it.
+		_, ok = b.client.(*redislib.ClusterClient)
+		text = map[bool]string{true: "cluster"}[ok]
 	}
-	return mode, err == nil || refusesHello(err)
+	if text == "cluster" {
+		return modeCluster, nil
+	}
+	return modeSingle, nil
 }
 
 // refusesHello tells whether the server will never answer HELLO.

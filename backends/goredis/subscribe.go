@@ -42,8 +42,8 @@ type masters interface {
 }
 
 func (s *subscriber) route(ctx context.Context, channel string) (string, error) {
-	if !s.backend.cluster(ctx) {
-		return "", nil
+	if sharded, err := s.backend.cluster(ctx); !sharded {
+		return "", err
 	}
 	cluster, ok := s.backend.client.(masters)
 	if !ok {
@@ -64,8 +64,10 @@ func (s *subscriber) dial(ctx context.Context, route string) (hub.Conn, error) {
 	s.mu.Lock()
 	node := s.nodes[route]
 	s.mu.Unlock()
-	sharded := s.backend.cluster(ctx)
+	sharded, err := s.backend.cluster(ctx)
 	switch {
+	case err != nil:
+		return nil, err
 	case node != nil:
 		return &subscription{ctx: ctx, pubsub: node.SSubscribe(ctx), sharded: true}, nil
 	case sharded:

@@ -1,0 +1,99 @@
+package goredis
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+type taskFunc func()
+
+func (f taskFunc) run() { f() }
+
+func (p *workers) idling() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle)
+}
+
+func TestWorkersAreReusedAndEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newWorkers()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		before := runtime.NumGoroutine()
+		for range 100 {
+			if !p.do(ctx, taskFunc(func() {})) {
+				t.Fatal("not finished")
+			}
+		}
+		if n := p.idling(); n != 1 {
+			t.Errorf("%d workers for one caller", n)
+		}
+		var group sync.WaitGroup
+		for range 50 {
+			group.Go(func() { p.do(ctx, taskFunc(func() { time.Sleep(time.Millisecond) })) })
+		}
+		group.Wait()
+		if n := p.idling(); n != 50 {
+			t.Errorf("%d workers for 50 callers", n)
+		}
+		// One caller keeps one of them; the others end.
+		for range 100 {
+			time.Sleep(reapInterval / 10)
+			p.do(ctx, taskFunc(func() {}))
+		}
+		synctest.Wait()
+		if n := p.idling(); n != 1 {
+			t.Errorf("%d workers are left for one caller", n)
+		}
+		time.Sleep(3 * reapInterval)
+		synctest.Wait()
+		if n := p.idling(); n != 0 || runtime.NumGoroutine() > before {
+			t.Errorf("%d workers are left, %d goroutines, before %d", n, runtime.NumGoroutine(), before)
+		}
+	})
+}
+
+func TestWorkersLeaveWithTheCtx(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newWorkers()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		var ran atomic.Bool
+		if p.do(ctx, taskFunc(func() { time.Sleep(time.Minute); ran.Store(true) })) || time.Since(begin) != time.Second {
+			t.Errorf("finished, after %v", time.Since(begin))
+		}
+		if !p.do(t.Context(), taskFunc(func() {})) {
+			t.Error("a stuck worker holds up others")
+		}
+		p.close()
+		time.Sleep(time.Hour)
+		if !ran.Load() || p.idling() != 0 {
+			t.Errorf("ran %v, %d workers are left", ran.Load(), p.idling())
+		}
+	})
+}
+
+func TestWorkersRunInlineWithoutEnd(t *testing.T) {
+	p := newWorkers()
+	if !p.do(context.Background(), taskFunc(func() {})) || p.idling() != 0 {
+		t.Error("a worker was used for a ctx that can't end")
+	}
+}
+
+func TestWorkersAllocateNothing(t *testing.T) {
+	p := newWorkers()
+	defer p.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var done task = taskFunc(func() {})
+	if n := testing.AllocsPerRun(1000, func() { p.do(ctx, done) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
