@@ -31,7 +31,7 @@ var claimRules = []Rule{
 	},
 	{
 		Name:  "Claim/FenceIsAtLeastTheRequests",
-		Prose: "A taking gets the greater of the stored fence + 1 and the request's Fence.",
+		Prose: "A taking gets the greater of the stored fence+1 and the request's Fence.",
 		Mend:  "the fence of a taking, and the width of the number that it is kept in: fences go up to 1<<53.",
 		run: func(r *rig) {
 			key, fence := r.key(), uint64(1_767_225_600_000_000)

@@ -16,17 +16,24 @@ func (r *rig) close(s backend.Backend) {
 	if !ok {
 		r.Skipf("skipped: %T is no io.Closer", s)
 	}
+	if err, ok := r.closed(closer); !ok {
+		r.failf("Close hadn't returned after %v", r.patience)
+	} else if err != nil && !errors.Is(err, backend.ErrClosed) {
+		r.failf("Close returned %v", err)
+	}
+}
+
+// closed calls Close and reports false if it doesn't return.
+func (r *rig) closed(closer io.Closer) (err error, ok bool) {
 	done := make(chan error, 1)
 	go func() { done <- closer.Close() }()
 	timer := time.NewTimer(r.patience)
 	defer timer.Stop()
 	select {
 	case err := <-done:
-		if err != nil && !errors.Is(err, backend.ErrClosed) {
-			r.failf("Close returned %v", err)
-		}
+		return err, true
 	case <-timer.C:
-		r.failf("Close hadn't returned after %v", r.patience)
+		return nil, false
 	}
 }
 
@@ -93,7 +100,11 @@ var closeRules = []Rule{
 			if !ok {
 				r.Skipf("skipped: %T is no io.Closer", r.b)
 			}
-			r.together(8, func(context.Context, int, backend.Backend) { _ = closer.Close() })
+			r.together(8, func(context.Context, int, backend.Backend) {
+				if _, ok := r.closed(closer); !ok {
+					r.errorf("one of many Closes at once hadn't returned after %v", r.patience)
+				}
+			})
 			r.close(r.b)
 		},
 	},
@@ -106,8 +117,11 @@ var closeRules = []Rule{
 			key := r.key()
 			record := r.take(r.a, key, taking(r.token()))
 			var waits []*waiting
-			for range 40 {
+			for i := range 40 {
 				waits = append(waits, r.startWait(r.b, key, record.Token))
+				if i == 20 {
+					r.asleep(waits...)
+				}
 			}
 			done := make(chan struct{})
 			go func() {

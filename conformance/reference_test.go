@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -67,6 +66,8 @@ type reference struct {
 	waiters  map[string]chan struct{}
 	silenced chan struct{} // closed unless the store is silent
 	fences   map[uint64]backend.Token
+	failing  int    // verbs that fail because connections were cut
+	scratch  []byte // of a bug
 }
 
 type entry struct {
@@ -85,10 +86,11 @@ type process struct {
 	mu      sync.Mutex
 	cache   map[string]backend.Record
 	blocked sync.Mutex
+	claimed map[backend.Token]bool
 }
 
 func (s *reference) connect() *process {
-	return &process{reference: s, closed: make(chan struct{}), cache: map[string]backend.Record{}}
+	return &process{reference: s, closed: make(chan struct{}), cache: map[string]backend.Record{}, claimed: map[backend.Token]bool{}}
 }
 
 func (s *reference) is(bug string) bool { return s.bug == bug }
@@ -170,6 +172,9 @@ func (s *reference) own(b []byte) []byte {
 }
 
 func (s *reference) round(d time.Duration) time.Duration {
+	if s.is("long durations are cut off") {
+		d = min(d, 5*365*24*time.Hour)
+	}
 	if s.is("durations rounded down") {
 		return d.Truncate(time.Millisecond)
 	}
@@ -177,6 +182,9 @@ func (s *reference) round(d time.Duration) time.Duration {
 }
 
 func (s *reference) setLease(e *entry, lease time.Duration) {
+	if s.is("leases are cut to Keep") {
+		lease = min(lease, e.keep)
+	}
 	e.leaseEnd = s.clock.now() + s.round(lease)
 	e.end = e.leaseEnd + s.round(e.keep)
 	if s.is("Keep counts from the claim") {
@@ -220,7 +228,17 @@ func (p *process) enter(ctx context.Context, key string) error {
 	}
 	p.reference.mu.Lock()
 	silenced := p.silenced
+	failing := p.failing > 0
+	if failing {
+		p.failing--
+	}
 	p.reference.mu.Unlock()
+	if failing {
+		return errSilent
+	}
+	if p.is("a ctx without end is refused") && ctx.Done() == nil {
+		return backend.ErrInvalid
+	}
 	if p.is("silence outlasts the ctx") {
 		<-silenced
 	}
@@ -258,11 +276,12 @@ func (p *process) Claim(ctx context.Context, key string, request backend.ClaimRe
 	}
 	if s.is("claim reads, then writes") {
 		s.mu.Unlock()
-		runtime.Gosched()
+		time.Sleep(100 * time.Microsecond)
 		s.mu.Lock()
 	}
 	decided := s.claim(key, e, request)
 	if decided != nil {
+		p.claimed[request.Token] = true
 		s.fences[decided.record.Fence] = decided.record.Token
 		s.entries[s.storageKey(key)] = decided
 		if s.is("a claim wakes") {
@@ -294,6 +313,12 @@ func (s *reference) claim(key string, e *entry, request backend.ClaimRequest) *e
 			State: backend.Claimed, Token: request.Token, Attempt: attempt, Fence: max(fence, 1),
 			Fingerprint: s.own(request.Fingerprint), Metadata: s.own(request.Metadata),
 		}}
+		switch s.bug {
+		case "attempts count from zero":
+			n.record.Attempt--
+		case "fences count from zero":
+			n.record.Fence = fence
+		}
 		if s.is("fences are floats") {
 			n.record.Fence = uint64(float32(n.record.Fence))
 		}
@@ -320,7 +345,10 @@ func (s *reference) claim(key string, e *entry, request backend.ClaimRequest) *e
 			if s.is("the request's fence is ignored") {
 				return fresh(1, 1)
 			}
-			return fresh(1, request.Fence)
+			if s.is("fences count from zero") {
+				return fresh(1, request.Fence)
+			}
+			return fresh(1, max(request.Fence, 1))
 		default:
 			return nil
 		}
@@ -419,6 +447,12 @@ func (p *process) Commit(ctx context.Context, key string, request backend.Commit
 	if err := request.Check(); err != nil && !p.is("requests unchecked") {
 		return err
 	}
+	if p.is("every duration is checked") && (request.Keep < 0 || request.Retention < 0) {
+		return backend.ErrInvalid
+	}
+	if p.is("the shortest durations are refused") && (request.Keep == backend.MinDuration || request.Retention == backend.MinDuration) {
+		return backend.ErrInvalid
+	}
 	if p.is("wait blocks the connection") {
 		p.blocked.Lock()
 		defer p.blocked.Unlock()
@@ -430,15 +464,21 @@ func (p *process) Commit(ctx context.Context, key string, request backend.Commit
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.find(key)
+	if s.is("commits need the claiming process") && e != nil && !p.claimed[request.Token] {
+		return backend.ErrSuperseded
+	}
 	if e != nil && e.corrupt && !s.is("corrupt is overwritten") {
 		return backend.ErrCorrupt
 	}
 	if s.is("commit reads, then writes") {
 		s.mu.Unlock()
-		runtime.Gosched()
+		time.Sleep(100 * time.Microsecond)
 		s.mu.Lock()
 	}
 	next, err := s.commit(e, request)
+	if err != nil && s.is("superseded is also not applied") {
+		err = errors.Join(err, backend.ErrNotApplied)
+	}
 	if err != nil || next == nil {
 		return err
 	}
@@ -462,6 +502,9 @@ func (s *reference) commit(e *entry, request backend.CommitRequest) (*entry, err
 			from.record.Outcome = s.own(request.Outcome)
 			from.end = s.clock.now() + s.round(request.Retention)
 			switch s.bug {
+			case "outcomes share a buffer":
+				s.scratch = append(s.scratch[:0], request.Outcome...)
+				from.record.Outcome = s.scratch
 			case "the retention is the lease":
 				from.end = max(from.leaseEnd, s.clock.now()+1)
 			case "outcomes end at NUL":
@@ -478,6 +521,9 @@ func (s *reference) commit(e *entry, request backend.CommitRequest) (*entry, err
 		case backend.Release:
 			from.record.State = backend.Vacant
 			from.end = s.clock.now() + s.round(request.Keep)
+			if s.is("released records stay") {
+				from.end += time.Hour
+			}
 			if s.is("a release forgets the attempt") {
 				from.record.Attempt, from.record.Fence = 0, 1
 			}
@@ -597,6 +643,9 @@ func (p *process) Fetch(ctx context.Context, key string) (backend.Record, error)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.find(key)
+	if e == nil && s.is("absent is an error") {
+		return backend.Record{}, errors.New("reference: no such key")
+	}
 	if e == nil {
 		return backend.Record{}, nil
 	}
@@ -752,9 +801,8 @@ func (p *process) Forget(ctx context.Context, key string) error {
 }
 
 func (p *process) Close() error {
-	if p.is("close panics when repeated") {
-		close(p.closed)
-		return nil
+	if p.is("a second close hangs") {
+		p.blocked.Lock()
 	}
 	p.closing.Do(func() { close(p.closed) })
 	return nil
@@ -801,6 +849,7 @@ func harness(bug string, real bool) Harness {
 		},
 		Disconnect: func(tb testing.TB) {
 			each(func(s *reference) {
+				s.failing = 2
 				for key, ch := range s.waiters {
 					delete(s.waiters, key)
 					if !s.is("a lost subscription wakes nobody") {

@@ -27,7 +27,7 @@ var abandonments = []struct {
 var takeOverRules = []Rule{
 	{
 		Name:  "TakeOver/ByTheFenceSeen",
-		Prose: "An abandoned key, by a lapsed lease or by Abandon, is taken by a claim whose Seen is its fence: attempt + 1, fence + 1, with the request's token, fingerprint and metadata.",
+		Prose: "An abandoned key, by a lapsed lease or by Abandon, is taken by a claim whose Seen is its fence: attempt+1 and fence+1, with the request's token, fingerprint and metadata.",
 		Mend:  "the taking of an abandoned record: compare Seen with the fence, then write all of the new holder's.",
 		run: func(r *rig) {
 			for _, way := range abandonments {

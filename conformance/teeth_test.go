@@ -101,7 +101,7 @@ var mutants = []struct {
 	bug   string
 	rules []string
 }{
-	{"claim reads, then writes", []string{"Concurrency/OneClaimWins", "Concurrency/OneTakeoverWins"}},
+	{"claim reads, then writes", []string{"Concurrency/OneClaimWins", "Concurrency/OneTakeoverWins", "Concurrency/OneTakeoverWinsAtTheLeasesEnd", "Concurrency/RevivalOrTakeover"}},
 	{"commit reads, then writes", []string{"Concurrency/OneOutcomeWins"}},
 	{"a repeated send changes nothing", []string{"Claim/RepeatedSendKeepsTheClaim", "Claim/RepeatedSendRevivesALapsedClaim"}},
 	{"a repeated send is a new attempt", []string{"Claim/RepeatedSendKeepsTheClaim", "TakeOver/RepeatedSendIsStillYours", "Concurrency/RepeatedSendsAreOne"}},
@@ -185,7 +185,7 @@ var mutants = []struct {
 	{"wait forgets the outcome", []string{"Wait/WakesOnComplete"}},
 	{"wait takes the key away", []string{"Wait/ChangesNothing"}},
 	{"wait ignores its ctx", []string{"Wait/CancelIsPrompt", "Wait/DeadlineIsTheCtxsError"}},
-	{"wait hides its ctx's error", []string{"Wait/CancelIsPrompt", "Wait/DeadlineIsTheCtxsError"}},
+	{"wait hides its ctx's error", []string{"Errors/CtxEndsOnTheWay", "Wait/CancelIsPrompt", "Wait/DeadlineIsTheCtxsError"}},
 	{"a cancelled wait wakes the others", []string{"Wait/CancelIsPrompt"}},
 	{"wait leaks", []string{"Wait/LeavesNoGoroutine"}},
 	{"wait blocks the connection", []string{"Wait/DoesNotStarveOthers"}},
@@ -213,7 +213,7 @@ var mutants = []struct {
 	{"requests are appended to", []string{"Slices/RequestsAreNotWrittenOn"}},
 	{"records are shared", []string{"Slices/RecordsBelongToTheCaller"}},
 	{"an ended ctx is ignored", []string{"Errors/EndedCtx"}},
-	{"errors are reported as absent", []string{"Errors/EndedCtx", "Silence/VerbsReturnWithinTheirCtx"}},
+	{"errors are reported as absent", []string{"Disconnect/VerbsGoOn", "Errors/EndedCtx", "Silence/VerbsReturnWithinTheirCtx"}},
 	{"close wakes nobody", []string{"Close/WakesWaiters", "Close/WhileInUse"}},
 	{"a closed backend goes on", []string{"Close/VerbsAreRefused"}},
 	{"corrupt is unknown", []string{"Corrupt/RefusedByEveryVerb"}},
@@ -222,6 +222,19 @@ var mutants = []struct {
 	{"a corrupt record can't be forgotten", []string{"Corrupt/ForgetRemovesIt"}},
 	{"a lost subscription wakes nobody", []string{"Disconnect/WaitersLookAgain"}},
 	{"silence outlasts the ctx", []string{"Silence/VerbsReturnWithinTheirCtx"}},
+	{"attempts count from zero", []string{"Claim/Fresh"}},
+	{"fences count from zero", []string{"Claim/FenceIsAtLeastOne"}},
+	{"commits need the claiming process", []string{"Commit/FromAnotherConnection"}},
+	{"released records stay", []string{"Release/KeepEnds"}},
+	{"absent is an error", []string{"Fetch/UnknownIsTheZeroRecord"}},
+	{"leases are cut to Keep", []string{"Lifetime/LeaseMoreThanKeep"}},
+	{"long durations are cut off", []string{"Bounds/LongestDurations"}},
+	{"the shortest durations are refused", []string{"Bounds/ShortestDurations"}},
+	{"every duration is checked", []string{"Bounds/IgnoredDurations"}},
+	{"a ctx without end is refused", []string{"Errors/CtxWithoutEnd"}},
+	{"superseded is also not applied", []string{"Errors/SupersededIsNoOther"}},
+	{"outcomes share a buffer", []string{"Concurrency/ManyKeys"}},
+	{"a second close hangs", []string{"Close/MayBeRepeated"}},
 	{"a client's time-out is no ctx error", []string{"Silence/VerbsReturnWithinTheirCtx"}},
 }
 
