@@ -41,6 +41,9 @@ func (c *call) execute(f *flight) error {
 			return err
 		}
 	}
+	if most := c.plan.maxAttempts; most > 0 && cl.attempt > uint32(most) {
+		return c.giveUpForGood(f, a)
+	}
 	err, returned := error(nil), false
 	defer func() {
 		if returned {
@@ -89,6 +92,8 @@ func (c *call) settle(f *flight, a *actionContext, err error) error {
 		(errors.Is(err, a.Err()) || errors.Is(err, context.Cause(a)))
 	_, lost := c.plan.x.leases.held(&f.tenure.hold, time.Time{})
 	a.finish()
+	c.set = a.metadata.take()
+	c.result.metadata = mergedMetadata(c.metadata, c.set)
 	c.result.outcome, c.result.ran, c.result.actionErr = Executed, true, err
 	switch {
 	case cut:
@@ -136,7 +141,7 @@ func (c *call) record(f *flight, actionErr error, retention time.Duration) error
 	err := e.send(ctx)
 	if errors.Is(err, backend.ErrTooLarge) && notKept == nil {
 		notKept = fmt.Errorf("%d bytes: %w", len(data), err)
-		e.request.Outcome = notKeptOutcome(now, "larger than the store takes")
+		e.request.Outcome = notKeptOutcome(now, c.set, "larger than the store takes")
 		err = e.send(ctx)
 	}
 	if e.unfinished(ctx, err) {
@@ -247,6 +252,17 @@ func (c *call) end(f *flight, how backend.Ending, confirmed, otherwise conclusio
 	return err
 }
 
+// giveUpForGood records, instead of a run, that there were too many.
+func (c *call) giveUpForGood(f *flight, a *actionContext) error {
+	a.finish()
+	c.result.actionErr, c.result.outcome = ErrTooManyAttempts, Failed
+	err := c.record(f, ErrTooManyAttempts, c.plan.retention)
+	if c.result.commitErr != nil || f.end.record != &f.tenure.recorded {
+		return err
+	}
+	return c.replay(&f.tenure.recorded, c.howAnswered())
+}
+
 // reconcile lets the user's function decide on the attempt that was taken over.
 // answered is false when the action is to run.
 func (c *call) reconcile(f *flight, a *actionContext) (answered bool, err error) {
@@ -258,7 +274,7 @@ func (c *call) reconcile(f *flight, a *actionContext) (answered bool, err error)
 	}
 	abandoned := Abandoned{
 		Key: c.key, Operation: previous.operation, Attempt: cl.takeover.Attempt, Fence: cl.takeover.Fence,
-		ClaimedAt: previous.claimedAt, Fingerprint: cl.takeover.Fingerprint,
+		ClaimedAt: previous.claimedAt, Fingerprint: cl.takeover.Fingerprint, Metadata: previous.pairs,
 	}
 	var ctx context.Context = a
 	var step *Step
@@ -294,6 +310,7 @@ func (c *call) reconcile(f *flight, a *actionContext) (answered bool, err error)
 		return false, nil
 	}
 	a.finish()
+	c.set = a.metadata.take()
 	c.result.actionErr, c.result.outcome = outcome, Failed
 	choice := c.work.retention(outcome)
 	if choice < 0 { // the user's function has just said what to record

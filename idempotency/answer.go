@@ -12,7 +12,7 @@ import (
 // be kept becomes a marker, so that the key never runs again; notKept says why.
 func (c *call) seal(holder *identity, actionErr error, now time.Time) (data []byte, notKept error) {
 	p := c.plan
-	o := outcome{kind: kindValue, at: now}
+	o := outcome{kind: kindValue, at: now, pairs: c.set}
 	if actionErr != nil {
 		o.kind = kindError
 	} else if !p.valueless {
@@ -36,15 +36,15 @@ func (c *call) seal(holder *identity, actionErr error, now time.Time) (data []by
 		data = o.append(nil)
 	}
 	if err != nil {
-		return notKeptOutcome(now, "too large, or refused by its codec or a transform"), err
+		return notKeptOutcome(now, c.set, "too large, or refused by its codec or a transform"), err
 	}
 	return data, nil
 }
 
 // notKeptOutcome is the marker. Its reason is stored in the clear, so it holds
 // nothing of the answer.
-func notKeptOutcome(now time.Time, reason string) []byte {
-	return outcome{kind: kindNotKept, at: now, payload: []byte(reason)}.append(nil)
+func notKeptOutcome(now time.Time, pairs map[string]string, reason string) []byte {
+	return outcome{kind: kindNotKept, at: now, pairs: pairs, payload: []byte(reason)}.append(nil)
 }
 
 // encode appends the encoded value or error. A panic in the user's code is an
@@ -103,6 +103,7 @@ func (c *call) replay(record *backend.Record, how Outcome) error {
 	if err != nil {
 		return c.fail("replay", fmt.Errorf("%w: %w", ErrUndecodable, err))
 	}
+	c.result.metadata = mergedMetadata(metadata.pairs, o.pairs)
 	err = c.restore(o, record, metadata.operation)
 	if err != nil {
 		if replayed, ok := err.(*ReplayedError); ok {

@@ -36,6 +36,7 @@ type call struct {
 	key         string
 	storageKey  string
 	fingerprint []byte
+	metadata    map[string]string // of the call; never changed
 	waitTimeout time.Duration
 	noWait      bool
 
@@ -44,6 +45,7 @@ type call struct {
 	waitedOn  Outcome // Joined or Waited, once it has waited
 	result    callResult
 	origin    []byte
+	set       map[string]string // what the action set beside its answer
 }
 
 // callResult is Result without its value.
@@ -53,6 +55,7 @@ type callResult struct {
 	attempt     uint32
 	fence       uint64
 	outcome     Outcome
+	metadata    map[string]string // of the record that the answer comes from
 	// ran: this call's own action ran and its outcome, the value with actionErr,
 	// is the answer; commitErr is why it isn't recorded, nil where it is.
 	ran       bool
@@ -98,6 +101,7 @@ func (c *call) observedRun(caller context.Context, step *Step, err error) {
 	step.Attempt, step.Fence = c.result.attempt, c.result.fence
 	step.Outcome, step.Unprotected = c.result.outcome, c.result.unprotected
 	step.Origin, step.Waited = c.origin, c.waited
+	step.Metadata = c.result.metadata
 	c.plan.x.observed(c.ctx, step, err)
 	c.ctx = caller
 }

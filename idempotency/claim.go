@@ -71,7 +71,7 @@ func (c *call) send(f *flight) (err error) {
 		if step != nil && len(step.Carrier) <= MaxCarrier {
 			cl.identity.carrier = step.Carrier
 		}
-		metadata := claimMetadata{operation: c.plan.name, claimedAt: now, carrier: cl.identity.carrier}
+		metadata := claimMetadata{operation: c.plan.name, claimedAt: now, carrier: cl.identity.carrier, pairs: c.metadata}
 		cl.request.Metadata = metadata.append(cl.metadata[:0])
 	}
 	for {

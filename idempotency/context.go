@@ -42,6 +42,7 @@ type actionContext struct {
 	x               *Executor
 	storageKey      string
 	execution       Execution
+	metadata        pairs
 	ended           atomic.Bool // the action has returned
 
 	mu       sync.Mutex

@@ -17,9 +17,10 @@ type ending struct {
 	userKey string
 	key     string
 	request backend.CommitRequest
-	hold    *hold     // nil: the lease was never looked after
-	proven  time.Time // without a hold: until when the lease is proven
-	limit   time.Time // until when it is repeated
+	hold    *hold             // nil: the lease was never looked after
+	proven  time.Time         // without a hold: until when the lease is proven
+	limit   time.Time         // until when it is repeated
+	pairs   map[string]string // for the marker
 	bounded endingContext
 }
 
@@ -44,6 +45,7 @@ func (c *call) ending(f *flight, how backend.Ending, limit time.Time) *ending {
 		}
 	}
 	e.x, e.plan, e.ctx, e.userKey, e.key, e.limit = c.plan.x, c.plan, c.ctx, c.key, f.key, limit
+	e.pairs = c.set
 	e.request = backend.CommitRequest{
 		Token: cl.request.Token, Ending: how, Keep: c.plan.x.options.Keep,
 		Fingerprint: cl.request.Fingerprint, Metadata: cl.request.Metadata,

@@ -11,18 +11,21 @@ import (
 // a byte of format version (high half) and flags (low half), so that a newer
 // format is recognised and never guessed at.
 //
-//	metadata  version|flags, uvarint claim time (ms), string operation, [bytes carrier]
-//	outcome   version|flags, kind, uvarint time (ms), [string codec], [transforms], payload
+//	metadata  version|flags, uvarint claim time (ms), string operation, [bytes carrier], [pairs]
+//	outcome   version|flags, kind, uvarint time (ms), [string codec], [transforms], [pairs], payload
 //
-// Strings and bytes have a uvarint length before them; the payload is the rest.
+// Strings and bytes have a uvarint length before them, transforms and pairs their
+// number; the payload is the rest.
 
 const (
 	formatVersion = 1 << 4
 
 	metadataHasCarrier = 1 << 0
+	metadataHasPairs   = 1 << 1
 
 	outcomeHasCodec      = 1 << 0
 	outcomeHasTransforms = 1 << 1
+	outcomeHasPairs      = 1 << 2
 )
 
 type outcomeKind uint8
@@ -51,6 +54,7 @@ type claimMetadata struct {
 	operation string
 	claimedAt time.Time
 	carrier   []byte
+	pairs     map[string]string // the call's own
 }
 
 func (m claimMetadata) append(dst []byte) []byte {
@@ -58,11 +62,17 @@ func (m claimMetadata) append(dst []byte) []byte {
 	if len(m.carrier) > 0 {
 		flags |= metadataHasCarrier
 	}
+	if len(m.pairs) > 0 {
+		flags |= metadataHasPairs
+	}
 	dst = append(dst, flags)
 	dst = binary.AppendUvarint(dst, uint64(m.claimedAt.UnixMilli()))
 	dst = appendString(dst, m.operation)
 	if len(m.carrier) > 0 {
 		dst = appendString(dst, m.carrier)
+	}
+	if len(m.pairs) > 0 {
+		dst = appendPairs(dst, m.pairs)
 	}
 	return dst
 }
@@ -82,6 +92,9 @@ func parseMetadata(data []byte) (m claimMetadata, err error) {
 	if flags&metadataHasCarrier != 0 {
 		m.carrier = r.bytes()
 	}
+	if flags&metadataHasPairs != 0 {
+		m.pairs = r.pairs()
+	}
 	if r.failed {
 		return claimMetadata{}, errFormat
 	}
@@ -92,8 +105,9 @@ func parseMetadata(data []byte) (m claimMetadata, err error) {
 type outcome struct {
 	kind       outcomeKind
 	at         time.Time
-	codec      string   // of a value
-	transforms []string // in the order in which they were applied
+	codec      string            // of a value
+	transforms []string          // in the order in which they were applied
+	pairs      map[string]string // what the action set
 	payload    []byte
 }
 
@@ -105,6 +119,9 @@ func (o outcome) append(dst []byte) []byte {
 	if len(o.transforms) > 0 {
 		flags |= outcomeHasTransforms
 	}
+	if len(o.pairs) > 0 {
+		flags |= outcomeHasPairs
+	}
 	dst = append(dst, flags, byte(o.kind))
 	dst = binary.AppendUvarint(dst, uint64(o.at.UnixMilli()))
 	if o.codec != "" {
@@ -115,6 +132,9 @@ func (o outcome) append(dst []byte) []byte {
 		for _, name := range o.transforms {
 			dst = appendString(dst, name)
 		}
+	}
+	if len(o.pairs) > 0 {
+		dst = appendPairs(dst, o.pairs)
 	}
 	return append(dst, o.payload...)
 }
@@ -133,6 +153,9 @@ func parseOutcome(data []byte) (o outcome, err error) {
 		for i := uint64(0); i < n && !r.failed; i++ {
 			o.transforms = append(o.transforms, string(r.bytes()))
 		}
+	}
+	if flags&outcomeHasPairs != 0 {
+		o.pairs = r.pairs()
 	}
 	o.payload = r.rest
 	if r.failed || o.kind < kindValue || o.kind > kindNotKept {

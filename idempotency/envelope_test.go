@@ -21,10 +21,12 @@ var (
 		"empty":      {kind: kindValue, at: goldenTime, codec: "raw", payload: []byte{}},
 		"valueless":  {kind: kindValue, at: goldenTime, payload: []byte{}},
 		"transforms": {kind: kindValue, at: goldenTime, codec: "json", transforms: []string{"zstd", "aes-256-gcm"}, payload: []byte{0, 0xff}},
+		"pairs":      {kind: kindValue, at: goldenTime, codec: "json", pairs: map[string]string{"charge": "ch_1", "a": ""}, payload: []byte("1")},
 		"not-kept":   {kind: kindNotKept, at: goldenTime, payload: []byte("too large")},
 	}
 	metadatas = map[string]claimMetadata{
 		"plain":   {operation: "charge", claimedAt: goldenTime},
+		"pairs":   {operation: "charge", claimedAt: goldenTime, carrier: []byte("c"), pairs: map[string]string{"account": "acct_1"}},
 		"unnamed": {claimedAt: goldenTime},
 		"carrier": {operation: "charge", claimedAt: goldenTime, carrier: []byte("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")},
 	}

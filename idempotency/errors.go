@@ -33,6 +33,9 @@ var (
 	ErrLeaseLost = errors.New("lease lost")
 	// ErrReentrant: the action of a key called the same key again.
 	ErrReentrant = errors.New("called from within the action of the same key")
+	// ErrTooManyAttempts: OperationOptions.MaxAttempts attempts ended without an
+	// outcome. It is recorded, and replayed to every later call.
+	ErrTooManyAttempts = errors.New("too many attempts ended without an outcome")
 	// ErrNotKept: the action ran, but its answer could not be kept (too large, or
 	// its codec refused it). The key never runs again; only the first caller got
 	// the answer.
@@ -159,8 +162,10 @@ func (e *CommitError) Unwrap() []error {
 	return []error{e.Err}
 }
 
-// panics lets a recorded panic come back as a *PanicError.
-var panics = codec.ErrorSet{Types: []codec.ErrorType{
+// ownErrors are the errors of this package that are recorded.
+var ownErrors = codec.ErrorSet{Sentinels: map[string]error{
+	"idempotency.ErrTooManyAttempts": ErrTooManyAttempts,
+}, Types: []codec.ErrorType{
 	codec.ErrorTypeOf("idempotency.PanicError", codec.ErrorTypeOptions[*PanicError]{
 		Encode: func(err *PanicError) ([]byte, error) { return fmt.Append(nil, err.Value), nil },
 		Decode: func(data []byte, causes []error) (*PanicError, error) {

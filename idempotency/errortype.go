@@ -21,6 +21,7 @@ var errorTypes = []struct {
 	{ErrLeaseLost, "lease_lost"},
 	{ErrReentrant, "reentrant"},
 	{ErrNotKept, "not_kept"},
+	{ErrTooManyAttempts, "too_many_attempts"},
 	{ErrUndecodable, "undecodable"},
 	{backend.ErrSuperseded, "superseded"},
 	{backend.ErrTooLarge, "too_large"},

@@ -101,6 +101,10 @@ type Step struct {
 	// by replays, waiters and joined calls, and at the start of StepReconcile.
 	Origin []byte
 
+	// Metadata of the record that the answer comes from: StepRun, at its end. It
+	// must not be changed.
+	Metadata map[string]string
+
 	// Attempt and Fence of the record that the step saw or made; zero where it
 	// saw none.
 	Attempt uint32

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"time"
@@ -44,6 +46,14 @@ type OperationOptions[T any] struct {
 	// OnAbandoned says what a call does that meets an abandoned key. Default:
 	// Rerun, or Reconcile where that function is set.
 	OnAbandoned AbandonedPolicy
+	// MaxAttempts is how many attempts a key gets; one more records
+	// ErrTooManyAttempts instead of running the action. Released attempts count
+	// too. Where Reconcile is set it is asked first. Default, zero: no limit.
+	MaxAttempts int
+	// Canonical gives the call whose action ran the decoded copy that everybody
+	// else gets, so that the first test shows what the codec loses. Errors are not
+	// copied.
+	Canonical bool
 	// Reconcile finds out what an abandoned attempt did, by asking the payment
 	// provider for example. The call has taken the key over meanwhile, under a
 	// lease that is renewed; ctx ends when it is lost. An error counts as Unknown.
@@ -69,6 +79,10 @@ type Call struct {
 	// where both calls have one. At most MaxFingerprint bytes; it is copied before
 	// anything runs.
 	Fingerprint []byte
+	// Metadata says more about the request: small pairs that Reconcile, Lookup and
+	// observers see, an account's id for example. Kept in the clear. The bounds are
+	// those of SetMetadata.
+	Metadata map[string]string
 	// WaitTimeout: as in Options. Zero: the operation's.
 	WaitTimeout time.Duration
 	// NoWait: as in OperationOptions, for this call.
@@ -85,6 +99,8 @@ type Result[T any] struct {
 	// that stood in the way; zero where none was seen.
 	Attempt uint32
 	Fence   uint64
+	// Metadata is what the call that ran and its action put beside the answer.
+	Metadata map[string]string
 	// Outcome says how the call got its answer; zero where it was refused before
 	// anything happened.
 	Outcome Outcome
@@ -104,6 +120,7 @@ type plan struct {
 	transforms  []codec.Transform
 	errors      *codec.Errors
 	valueless   bool // T is struct{}: Exec
+	maxAttempts int
 	detach      bool
 	ignoreError func(error) bool
 	policy      AbandonedPolicy
@@ -137,6 +154,8 @@ func NewOperation[T any](x *Executor, options OperationOptions[T]) (*Operation[T
 		return nil, err
 	}
 	switch {
+	case o.MaxAttempts < 0 || o.MaxAttempts > math.MaxInt32:
+		return nil, optionError("OperationOptions.MaxAttempts is %d, want 1 to %d, or 0 for no limit", o.MaxAttempts, math.MaxInt32)
 	case o.OnAbandoned > Reconcile:
 		return nil, optionError("OperationOptions.OnAbandoned is %d, want Rerun, Fail or Reconcile", o.OnAbandoned)
 	case o.OnAbandoned == Reconcile && o.Reconcile == nil:
@@ -167,15 +186,15 @@ func NewOperation[T any](x *Executor, options OperationOptions[T]) (*Operation[T
 	if o.Errors == nil {
 		o.Errors = x.options.Errors
 	}
-	registry, err := o.Errors.With(panics)
+	registry, err := o.Errors.With(ownErrors)
 	if err != nil {
 		return nil, optionError("OperationOptions.Errors: %w", err)
 	}
 	return &Operation[T]{options: o, plan: plan{
 		x: x, name: o.Name, retention: o.Retention, waitTimeout: o.WaitTimeout, noWait: o.NoWait,
 		codec: o.Codec, accept: slices.Clone(o.Accept), transforms: slices.Clone(o.Transforms), errors: registry,
-		valueless: reflect.TypeFor[T]() == reflect.TypeFor[struct{}](),
-		detach:    o.Detach, ignoreError: o.IgnoreError, policy: o.OnAbandoned,
+		valueless:   reflect.TypeFor[T]() == reflect.TypeFor[struct{}](),
+		maxAttempts: o.MaxAttempts, detach: o.Detach, ignoreError: o.IgnoreError, policy: o.OnAbandoned,
 	}}, nil
 }
 
@@ -281,13 +300,16 @@ func (o *Operation[T]) prepare(ctx context.Context, call Call, action func(ctx c
 	if err := checkKey(call.Key); err != nil {
 		return refuse(err)
 	}
+	if err := checkMetadata(call.Metadata); err != nil {
+		return refuse(fmt.Errorf("Call.Metadata: %w", err))
+	}
 	if err := fillDuration("Call.WaitTimeout", &call.WaitTimeout, p.waitTimeout, MaxWaitTimeout, true); err != nil {
 		return nil, err
 	}
 	v := &invocation[T]{operation: o, action: action}
 	v.plan, v.ctx, v.work = p, ctx, v
 	v.key, v.storageKey = call.Key, p.x.prefix+call.Key
-	v.fingerprint = slices.Clone(call.Fingerprint)
+	v.fingerprint, v.metadata = slices.Clone(call.Fingerprint), maps.Clone(call.Metadata)
 	v.waitTimeout, v.noWait = call.WaitTimeout, call.NoWait || p.noWait
 	return v, nil
 }
@@ -352,12 +374,15 @@ func (v *invocation[T]) detached() (*call, func()) {
 func (o *Operation[T]) hooked(v *invocation[T], err error) (Result[T], error) {
 	result := Result[T]{
 		Replayed: v.result.replayed, Attempt: v.result.attempt, Fence: v.result.fence,
-		Outcome: v.result.outcome, Unprotected: v.result.unprotected,
+		Outcome: v.result.outcome, Metadata: v.result.metadata, Unprotected: v.result.unprotected,
 	}
 	hooks := &o.options
 	switch {
 	case v.result.ran:
 		err = v.result.actionErr
+		if err == nil && hooks.Canonical {
+			err = v.canonical()
+		}
 		result.Value = v.value
 		if err == nil && hooks.OnExecuted != nil {
 			result.Value, err = hooks.OnExecuted(v.ctx, v.key, v.value)
@@ -380,6 +405,21 @@ func (o *Operation[T]) hooked(v *invocation[T], err error) (Result[T], error) {
 		result.Value = v.value
 	}
 	return result, err
+}
+
+// canonical replaces the value by what everybody else gets.
+func (v *invocation[T]) canonical() error {
+	if v.plan.valueless {
+		return nil
+	}
+	data, err := v.encode(nil)
+	if err == nil {
+		err = v.decode(v.plan.codec, data)
+	}
+	if err != nil {
+		return v.fail("replay", fmt.Errorf("%w: %w", ErrUndecodable, err))
+	}
+	return nil
 }
 
 // hookError refuses a hook that made an error vanish: its caller would take a

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -315,7 +316,7 @@ func TestLookupTellsWhatIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newExecutor(t, newStore(t), idempotency.Options{Retention: time.Hour, Keep: 2 * time.Hour, Lease: 10 * time.Second})
 		o := newOperation(t, x, idempotency.OperationOptions[int]{Name: "charge", IgnoreError: func(err error) bool { return err == io.EOF }})
-		if info, err := x.Lookup(t.Context(), "k"); err != nil || info != (idempotency.Info{}) {
+		if info, err := x.Lookup(t.Context(), "k"); err != nil || !reflect.DeepEqual(info, idempotency.Info{}) {
 			t.Errorf("unknown key: %+v, %v", info, err)
 		}
 		began := time.Now()

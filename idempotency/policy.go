@@ -36,6 +36,8 @@ type Abandoned struct {
 	ClaimedAt time.Time
 	// Fingerprint is that attempt's; empty where it had none.
 	Fingerprint []byte
+	// Metadata is the Call.Metadata of that attempt's call.
+	Metadata map[string]string
 }
 
 // Decision is what a Reconcile function found out: [Answer], [RunAgain] or

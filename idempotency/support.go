@@ -30,6 +30,8 @@ type Info struct {
 	Outcome string
 	// CompletedAt is when the outcome was made, by its process' clock: Completed.
 	CompletedAt time.Time
+	// Metadata is what the call and its action put beside the answer.
+	Metadata map[string]string
 	// Remaining is how long the store still remembers the key; afterwards it is
 	// vacant. Zero for an unknown key.
 	Remaining time.Duration
@@ -44,7 +46,7 @@ func (x *Executor) Lookup(ctx context.Context, key string) (Info, error) {
 	}
 	info := Info{
 		State: record.State, Operation: metadata.operation, Attempt: record.Attempt, Fence: record.Fence,
-		ClaimedAt: metadata.claimedAt, LeaseLeft: record.LeaseLeft, Remaining: record.Remaining,
+		ClaimedAt: metadata.claimedAt, LeaseLeft: record.LeaseLeft, Remaining: record.Remaining, Metadata: metadata.pairs,
 	}
 	if record.State == backend.Completed {
 		o, err := parseOutcome(record.Outcome)
@@ -52,6 +54,7 @@ func (x *Executor) Lookup(ctx context.Context, key string) (Info, error) {
 			return info, &Error{Operation: metadata.operation, Step: "lookup", Err: fmt.Errorf("%w: %w", backend.ErrCorrupt, err)}
 		}
 		info.Outcome, info.CompletedAt = o.kind.String(), o.at
+		info.Metadata = mergedMetadata(metadata.pairs, o.pairs)
 	}
 	return info, nil
 }
@@ -140,7 +143,7 @@ func (o *Operation[T]) Resolve(ctx context.Context, key string, value T, err err
 	request := backend.ClaimRequest{
 		Lease: x.options.Lease, Keep: x.options.Keep, Seen: record.Fence, Fence: fenceAt(now),
 		Fingerprint: record.Fingerprint,
-		Metadata:    claimMetadata{operation: holder.operation, claimedAt: now}.append(nil),
+		Metadata:    claimMetadata{operation: holder.operation, claimedAt: now, pairs: metadata.pairs}.append(nil),
 	}
 	rand.Read(request.Token[:])
 	e := &ending{

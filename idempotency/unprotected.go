@@ -20,6 +20,8 @@ func (c *call) runUnprotected(f *flight) error {
 	cl.started = true
 	err := c.act(a)
 	a.finish()
+	c.set = a.metadata.take()
+	c.result.metadata = mergedMetadata(c.metadata, c.set)
 	c.result.outcome, c.result.ran, c.result.actionErr = Executed, true, err
 	if err != nil && (c.ctx.Err() != nil || c.plan.ignoreError != nil && c.plan.ignoreError(err)) ||
 		c.work.retention(err) < 0 {
