@@ -14,11 +14,13 @@ import (
 // call is one exchange with the server: a connection of the pool, the commands
 // of a verb on it, and what was answered.
 //
-// Much of what redigo does can't be interrupted: dialling by Pool.Dial, a TLS
-// handshake, Pool.TestOnBorrow, writing without a write timeout. So a verb whose
-// ctx can end gives its call to a worker and leaves when the ctx ends. The call
-// then belongs to the worker, which alone gives the connection back to the pool:
-// broken, or with every reply read.
+// There are two ways to make one under a ctx that can end. Where an idle
+// connection of the pool is at hand (see idle.go), in the goroutine of the verb:
+// when the ctx ends the connection is closed under its hands. Otherwise much may
+// happen that can't be interrupted: dialling by Pool.Dial, a TLS handshake,
+// Pool.TestOnBorrow. Then a worker makes the exchange, and the verb leaves when
+// the ctx ends. From then on the call is the worker's, which alone gives the
+// connection back to the pool: broken, or with every reply read.
 type call struct {
 	backend *Backend
 	ctx     context.Context
@@ -37,7 +39,9 @@ type call struct {
 	seen      string
 	held      any
 	direct    bool
-	args      [8]any
+	args      [9]any // room for those of a command
+	ahead     idleOnly
+	interrupt func() // cut, made once
 
 	// What was answered.
 	err      error
@@ -48,13 +52,15 @@ type call struct {
 	code     int64
 	record   backend.Record
 
-	done chan struct{} // of capacity one: the worker has finished
+	tries int           // before the worker's
+	done  chan struct{} // of capacity one: the worker has finished
 
 	mu       sync.Mutex
 	conn     redis.Conn // while the call has it
 	sent     bool       // something of the exchange may have been written
 	finished bool
 	left     bool // nobody waits for the call any more
+	spoiled  bool // something may still refer to the call: it isn't used again
 }
 
 const (
@@ -68,6 +74,7 @@ func (b *Backend) newCall(ctx context.Context, op, name string) *call {
 	c, _ := b.calls.Get().(*call)
 	if c == nil {
 		c = &call{backend: b, done: make(chan struct{}, 1), frame: make([]byte, 0, 256)}
+		c.interrupt = c.cut
 	}
 	c.ctx, c.op, c.key = ctx, op, name
 	return c
@@ -77,24 +84,35 @@ func (c *call) setFrame(frame []byte) { c.frame, c.boxed = frame, frame }
 
 // free keeps the call for the next verb, unless a worker still has it.
 func (b *Backend) free(c *call) {
-	if c.left {
+	if c.left || c.spoiled {
 		return
 	}
 	frame := c.frame[:0]
 	if cap(frame) > maxFrame {
 		frame = make([]byte, 0, 256)
 	}
-	*c = call{backend: b, done: c.done, frame: frame}
+	*c = call{backend: b, done: c.done, frame: frame, interrupt: c.interrupt}
 	b.calls.Put(c)
 }
 
 // do makes the exchange. When ctx ends before it is finished, do returns all the
-// same, and the call is the worker's.
+// same, and the call may then be the worker's.
 func (b *Backend) do(c *call) error {
 	if c.ctx.Done() == nil {
-		c.run()
+		c.run(0)
 		return c.err
 	}
+	tries := 0
+	if conn := b.idleConn(c); conn != nil {
+		stop := context.AfterFunc(c.ctx, c.interrupt)
+		again := c.exchange(conn, false)
+		c.spoiled = !stop() || c.spoiled
+		if !again {
+			return c.err
+		}
+		tries = 1
+	}
+	c.tries = tries
 	w := b.workers.take()
 	w.calls <- c
 	select {
@@ -131,11 +149,12 @@ func (c *call) leave() (finished bool) {
 // ranOut is a ctx whose deadline is over.
 var ranOut, _ = context.WithDeadline(context.Background(), time.Unix(0, 0))
 
-// cut closes the connection of a call that was left, under the worker's hands.
+// cut closes the connection of a call whose ctx has ended, under the hands of who
+// uses it.
 // redigo has one way to do that which is safe for concurrent use: a receive whose
 // ctx has run out doesn't receive but closes the connection. A connection that
-// was wrapped by the application may not know it; then the worker stays until the
-// reply or a timeout of the connection's comes.
+// was wrapped by the application may not know it; it is only used by workers, and
+// then the worker stays until the reply or a timeout of the connection's comes.
 func (c *call) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,7 +165,7 @@ func (c *call) cut() {
 
 // serve is run, for a worker. It tells whether somebody waits for the call.
 func (c *call) serve() bool {
-	c.run()
+	c.run(c.tries)
 	c.mu.Lock()
 	c.finished = true
 	left := c.left
@@ -157,37 +176,29 @@ func (c *call) serve() bool {
 	return !left
 }
 
-// run makes the exchange. A connection that lay idle in the pool may be dead, and
-// all of them are when the server was restarted: what may be sent again is.
-func (c *call) run() {
-	limit := 0
-	for tries := 1; ; tries++ {
-		broken := c.try(tries > 1)
-		if c.err == nil || !broken || !c.repeatable || ended(c.ctx) != nil {
+// run makes the exchange, of which there were so many tries. A connection that
+// lay idle in the pool may be dead, and all of them are when the server was
+// restarted: what may be sent again is.
+func (c *call) run(tries int) {
+	limit := min(c.backend.pool.IdleCount()+2, maxStale)
+	for again := true; again && tries < limit; tries++ {
+		conn, err := c.backend.conn(c.ctx)
+		if err != nil {
+			c.fail(classOfDial(err), err, tries > 0)
 			return
 		}
-		if limit == 0 {
-			limit = min(c.backend.pool.IdleCount()+2, maxStale)
-		}
-		if tries >= limit {
-			return
-		}
+		again = c.exchange(conn, tries > 0)
 	}
 }
 
-// try makes the exchange on one connection, and tells whether that broke, other
-// than by running out of time.
-func (c *call) try(again bool) (broken bool) {
-	conn, err := c.backend.pool.GetContext(c.ctx)
-	if err != nil {
-		c.fail(classOfDial(err), err, again)
-		return false
-	}
+// exchange makes the exchange on one connection, and gives that back. It tells
+// whether it is to be made again: the connection broke.
+func (c *call) exchange(conn redis.Conn, again bool) bool {
 	c.mu.Lock()
 	c.conn = conn
 	c.mu.Unlock()
 
-	err = c.backend.greet(conn)
+	err := c.backend.greet(c.ctx, conn)
 	switch {
 	case err != nil:
 		c.fail(classOfDial(err), err, again)
@@ -201,13 +212,13 @@ func (c *call) try(again bool) (broken bool) {
 			c.err = nil
 		}
 	}
-	broken = conn.Err() != nil && !isTimeout(err)
+	broken := err != nil && conn.Err() != nil && !isTimeout(err)
 
 	c.mu.Lock()
 	c.conn = nil
 	c.mu.Unlock()
 	_ = conn.Close() // back into the pool; if it is broken, closed
-	return broken
+	return broken && c.repeatable && ended(c.ctx) == nil
 }
 
 // send tells whether the exchange may be sent: somebody waits for it.

@@ -10,8 +10,6 @@ import (
 )
 
 var (
-	claimScript = redis.NewScript(1, wire.ClaimScript)
-
 	argNX  any = "NX"
 	argGet any = "GET"
 	argPX  any = "PX"
@@ -52,8 +50,8 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 func (c *call) claim(conn redis.Conn) error {
 	c.null, c.scripted = false, false
 	if c.direct {
-		c.args = [8]any{c.key, c.boxed, argNX, argGet, argPX, c.px}
-		reply, err := conn.Do("SET", c.args[:6]...)
+		args := append(c.args[:0], c.key, c.boxed, argNX, argGet, argPX, c.px)
+		reply, err := conn.Do("SET", args...)
 		if err != nil {
 			return setRefused(err)
 		}
@@ -72,8 +70,7 @@ func (c *call) claim(conn redis.Conn) error {
 		}
 	}
 	c.scripted = true
-	c.args = [8]any{c.key, c.boxed, c.lease, c.seen}
-	return c.readPair(claimScript.Do(conn, c.args[:4]...))
+	return c.readPair(c.eval(conn, claimScript, c.key, c.boxed, c.lease, c.seen))
 }
 
 // readPair reads the reply {frame, ttl} of a script.

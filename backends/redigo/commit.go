@@ -15,9 +15,6 @@ import (
 const MaxOutcome = 64 << 20
 
 var (
-	commitScript      = redis.NewScript(1, wire.CommitScript)
-	commitLargeScript = redis.NewScript(2, wire.CommitLargeScript)
-
 	argPublish any = wire.Publish
 	argHeld    any = "1"
 	argNotHeld any = "0"
@@ -59,15 +56,13 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 }
 
 func (c *call) commit(conn redis.Conn) error {
-	c.args = [8]any{c.key, c.boxed, c.px, argPublish, c.held}
-	return c.readCode(commitScript.Do(conn, c.args[:5]...))
+	return c.readCode(c.eval(conn, commitScript, c.key, c.boxed, c.px, argPublish, c.held))
 }
 
 // commitLarge sends the outcome ahead, under a key of its own, so that no script
 // copies it; and as other outcomes where that doesn't work out.
 func (c *call) commitLarge(conn redis.Conn) error {
-	c.args = [8]any{c.key, c.side, c.frame[:c.head], c.px, argPublish, c.held}
-	run := c.args[:6]
+	run := append(c.args[:0], c.key, c.side, c.frame[:c.head], c.px, argPublish, c.held)
 	if err := conn.Send("SET", c.side, c.boxed, argPX, wire.SidePX); err != nil {
 		return err
 	}

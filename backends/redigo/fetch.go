@@ -12,11 +12,6 @@ import (
 	"github.com/reprise-go/reprise/backends/internal/wire"
 )
 
-var (
-	lookScript   = redis.NewScript(1, wire.LookScript)
-	forgetScript = redis.NewScript(1, wire.ForgetScript)
-)
-
 // Fetch implements [backend.Backend]. It costs one command.
 func (b *Backend) Fetch(ctx context.Context, key string) (backend.Record, error) {
 	if err := b.check(ctx, opFetch, key); err != nil {
@@ -63,8 +58,7 @@ func (b *Backend) read(ctx context.Context, op, name string) (backend.Record, er
 }
 
 func (c *call) look(conn redis.Conn) error {
-	c.args[0] = c.key
-	return c.readPair(lookScript.Do(conn, c.args[:1]...))
+	return c.readPair(c.eval(conn, lookScript, c.key))
 }
 
 // Forget implements [backend.Forgetter]. It costs one command.
@@ -79,6 +73,5 @@ func (b *Backend) Forget(ctx context.Context, key string) error {
 }
 
 func (c *call) forget(conn redis.Conn) error {
-	c.args[0], c.args[1] = c.key, argPublish
-	return c.readCode(forgetScript.Do(conn, c.args[:2]...))
+	return c.readCode(c.eval(conn, forgetScript, c.key, argPublish))
 }

@@ -1,6 +1,7 @@
 package redigo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -22,11 +23,16 @@ var (
 // greet asks the server once what it is. A node of a cluster would do as it is
 // told for the keys of its own slots, while waiters elsewhere listened for
 // messages of another kind than this package's.
-func (b *Backend) greet(conn redis.Conn) error {
+func (b *Backend) greet(ctx context.Context, conn redis.Conn) error {
 	if b.greeted.Load() {
 		return nil
 	}
-	reply, err := redis.Values(conn.Do("HELLO"))
+	reply, err := redis.Values(redis.DoContext(conn, ctx, "HELLO"))
+	if refusal := redis.Error(""); err != nil && !errors.As(err, &refusal) && conn.Err() == nil {
+		// The connection doesn't know contexts, so that it can't be interrupted.
+		b.wrapped.Store(true)
+		reply, err = redis.Values(conn.Do("HELLO"))
+	}
 	if err == nil {
 		err = usable(reply)
 	} else if refusal := redis.Error(""); errors.As(err, &refusal) {

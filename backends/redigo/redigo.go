@@ -31,6 +31,9 @@ type Backend struct {
 	workers workers
 	calls   sync.Pool   // of *call
 	greeted atomic.Bool // the server is known to be one that this package can use
+	wrapped atomic.Bool // the pool's connections can't be interrupted
+	dials   atomic.Int32
+	getting sync.Mutex // see idleConn
 	closed  atomic.Bool
 }
 
