@@ -1,0 +1,14 @@
+module github.com/reprise-go/reprise/codec/grpcerrors
+
+go 1.26.0
+
+require (
+	github.com/reprise-go/reprise v0.0.0
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1
+	google.golang.org/grpc v1.85.0
+	google.golang.org/protobuf v1.36.12
+)
+
+require golang.org/x/sys v0.48.0 // indirect
+
+replace github.com/reprise-go/reprise => ../..
