@@ -141,21 +141,20 @@ var abandonRules = []Rule{
 		Prose: "An abandoned record is forgotten when Keep is over, and not before: Keep of the request after Abandon, Keep of the claim after the end of a lapsed lease.",
 		Mend:  "a claimed record lives for Lease + Keep, one that was abandoned for Keep.",
 		run: func(r *rig) {
-			key, token := r.key(), r.token()
-			r.take(r.a, key, taking(token))
+			// The longer life is watched from where the shorter one has ended.
+			abandoned, lapsing, start := r.key(), r.key(), r.now()
+			token, lapse := r.token(), taking(r.token())
+			r.take(r.a, abandoned, taking(token))
 			request := ending(token, backend.Abandon)
 			request.Keep = 2 * r.lease
-			start := time.Now()
-			r.commit(r.a, key, request)
-			r.notBefore("the abandoned record was forgotten", start, request.Keep, func() bool { return r.fetch(r.b, key).Unknown() })
-			next := taking(r.token())
-			r.is("the next claim", r.take(r.b, key, next), held(next, 1, 1))
+			r.commit(r.a, abandoned, request)
+			lapse.Lease, lapse.Keep = r.lease, 2*r.lease
+			r.take(r.a, lapsing, lapse)
 
-			key, next = r.key(), taking(r.token())
-			next.Lease, next.Keep = r.lease, 2*r.lease
-			start = time.Now()
-			r.take(r.a, key, next)
-			r.notBefore("the lapsed record was forgotten", start, 3*r.lease, func() bool { return r.fetch(r.b, key).Unknown() })
+			r.notBefore("the abandoned record was forgotten", start, 2*r.lease, func() bool { return r.fetch(r.b, abandoned).Unknown() })
+			next := taking(r.token())
+			r.is("the next claim", r.take(r.b, abandoned, next), held(next, 1, 1))
+			r.notBefore("the lapsed record was forgotten", start, 3*r.lease, func() bool { return r.fetch(r.b, lapsing).Unknown() })
 		},
 	},
 }

@@ -11,6 +11,7 @@ func (r *rig) pass(d time.Duration) {
 	d = max(d, time.Millisecond)
 	if r.h.Advance != nil {
 		r.h.Advance(d)
+		r.advanced += d
 		return
 	}
 	time.Sleep(min(d, max(r.lease/10, time.Millisecond)))
@@ -70,26 +71,35 @@ func (r *rig) forgotten(s backend.Backend, key string, life time.Duration) {
 	})
 }
 
+// moment is one on the clock that the store follows.
+type moment struct {
+	real     time.Time
+	advanced time.Duration
+}
+
+// now is taken before a request is sent.
+func (r *rig) now() moment { return moment{time.Now(), r.advanced} }
+
+// since is taken after a reply has come, so that it is never less than what the
+// store has measured.
+func (r *rig) since(m moment) time.Duration {
+	if r.h.Advance != nil {
+		return r.advanced - m.advanced
+	}
+	return time.Since(m.real)
+}
+
 // notBefore waits until ended says so, and fails the rule when that is earlier
 // than d after started. It leaves a tenth of d for the granularity of clocks.
-func (r *rig) notBefore(what string, started time.Time, d time.Duration, ended func() bool) {
+func (r *rig) notBefore(what string, started moment, d time.Duration, ended func() bool) {
 	r.Helper()
-	passed := time.Duration(0)
 	r.until(what, d, func() (time.Duration, bool) {
 		r.Helper()
 		over := ended()
-		if r.h.Advance == nil {
-			// Measured after the answer, and started before the request went out:
-			// never less than what the store has measured.
-			passed = time.Since(started)
-		}
+		passed := r.since(started)
 		if over && passed < d-d/10 {
 			r.failf("%s: %v after the request was sent, want not before %v", what, passed, d)
 		}
-		step := d / 10
-		if r.h.Advance != nil {
-			passed += max(step, time.Millisecond)
-		}
-		return step, over
+		return d / 10, over
 	})
 }

@@ -203,7 +203,7 @@ var concurrencyRules = []Rule{
 						return s.Commit(ctx, key, ending(record.Token, backend.Release))
 					},
 				}
-			}, func(record backend.Record) [2]backend.Record {
+			}, nil, func(record backend.Record) [2]backend.Record {
 				return [2]backend.Record{completed(record, "answer"), in(record, backend.Vacant)}
 			})
 		},
@@ -224,7 +224,7 @@ var concurrencyRules = []Rule{
 						return lost(s.Claim(ctx, key, takingSeen(next.Token, record.Fence)))(next.Token)
 					},
 				}
-			}, func(record backend.Record) [2]backend.Record {
+			}, nil, func(record backend.Record) [2]backend.Record {
 				return [2]backend.Record{completed(record, "answer"), held(next, 2, record.Fence+1)}
 			})
 		},
@@ -238,7 +238,6 @@ var concurrencyRules = []Rule{
 			r.either(func(key string, record backend.Record) [2]func(context.Context, backend.Backend) error {
 				shortened := renewal(record, r.lease)
 				r.take(r.a, key, shortened)
-				r.lapse(r.b, key, r.lease)
 				return [2]func(context.Context, backend.Backend) error{
 					func(ctx context.Context, s backend.Backend) error {
 						return lost(s.Claim(ctx, key, renewal(record, long)))(record.Token)
@@ -247,7 +246,7 @@ var concurrencyRules = []Rule{
 						return lost(s.Claim(ctx, key, takingSeen(next.Token, record.Fence)))(next.Token)
 					},
 				}
-			}, func(record backend.Record) [2]backend.Record {
+			}, func(key string) { r.lapse(r.b, key, r.lease) }, func(record backend.Record) [2]backend.Record {
 				return [2]backend.Record{record, held(next, 2, record.Fence+1)}
 			})
 		},
@@ -282,7 +281,8 @@ var concurrencyRules = []Rule{
 		Prose: "Many keys that go through claim, renewal, commit and replay at once don't get in each other's way.",
 		Mend:  "buffers, scratch memory and replies that calls share.",
 		run: func(r *rig) {
-			r.together(100, func(ctx context.Context, i int, s backend.Backend) {
+			keys, wants := make([]string, 100), make([]backend.Record, 100)
+			r.together(len(keys), func(ctx context.Context, i int, s backend.Backend) {
 				key, request := r.key(), taking(r.token())
 				request.Metadata, request.Fingerprint = random(1+i*7), random(1+i%64)
 				want, outcome := held(request, 1, 1), string(random(i*131))
@@ -302,7 +302,11 @@ var concurrencyRules = []Rule{
 				step("Wait", record, err, completed(want, outcome))
 				record, err = r.a.Claim(ctx, key, taking(r.token()))
 				step("the replay", record, err, completed(want, outcome))
+				keys[i], wants[i] = key, completed(want, outcome)
 			})
+			for i, key := range keys {
+				r.is("one of many keys in the end", r.fetch(r.b, key), wants[i])
+			}
 		},
 	},
 }
@@ -318,36 +322,44 @@ func lost(record backend.Record, err error) func(backend.Token) error {
 	}
 }
 
-// either does two things at once, again and again, and expects exactly one to
-// succeed and the record to be what that one leaves.
+// either does two things at once, on one key after another, and expects exactly
+// one to succeed and the record to be what that one leaves. All keys are prepared
+// first; ready, unless nil, is called when it is a key's turn.
 func (r *rig) either(
 	prepare func(key string, record backend.Record) [2]func(context.Context, backend.Backend) error,
+	ready func(key string),
 	leaves func(record backend.Record) [2]backend.Record,
 ) {
 	r.Helper()
-	rounds := 20
-	if r.h.Advance == nil {
-		rounds = 5
+	type round struct {
+		key    string
+		record backend.Record
+		do     [2]func(context.Context, backend.Backend) error
 	}
-	for range rounds {
+	rounds := make([]round, 20)
+	for i := range rounds {
 		key := r.key()
 		record := r.take(r.a, key, taking(r.token()))
-		do := prepare(key, record)
+		rounds[i] = round{key, record, prepare(key, record)}
+	}
+	for _, round := range rounds {
+		if ready != nil {
+			ready(round.key)
+		}
 		var errs [2]error
-		r.together(2, func(ctx context.Context, i int, s backend.Backend) { errs[i] = do[i](ctx, s) })
+		r.together(2, func(ctx context.Context, i int, s backend.Backend) { errs[i] = round.do[i](ctx, s) })
+		switch {
+		case errs[0] == nil && errs[1] == nil:
+			r.failf("both of two at once were told success; the record is %s", show(r.fetch(r.b, round.key)))
+		case errs[0] != nil && errs[1] != nil:
+			r.failf("both of two at once were refused, with %v and %v; the record is %s", errs[0], errs[1], show(r.fetch(r.b, round.key)))
+		}
 		for i, err := range errs {
-			if err != nil && !errors.Is(err, backend.ErrSuperseded) {
+			if err == nil {
+				r.stands("the record", round.key, leaves(round.record)[i])
+			} else if !errors.Is(err, backend.ErrSuperseded) {
 				r.failf("one of two at once returned %v", err)
 			}
-			if err == nil && errs[1-i] == nil {
-				r.failf("both of two at once were told success; the record is %s", show(r.fetch(r.b, key)))
-			}
-			if err == nil {
-				r.stands("the record", key, leaves(record)[i])
-			}
-		}
-		if errs[0] != nil && errs[1] != nil {
-			r.failf("both of two at once were refused; the record is %s", show(r.fetch(r.b, key)))
 		}
 	}
 }

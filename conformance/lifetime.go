@@ -16,7 +16,7 @@ var lifetimeRules = []Rule{
 			record := r.take(r.a, key, taking(r.token()))
 			request := ending(record.Token, backend.Complete)
 			request.Retention, request.Keep = 2*r.lease, 9*keep
-			start := time.Now()
+			start := r.now()
 			r.commit(r.a, key, request)
 			r.notBefore("the completed record was forgotten", start, request.Retention, func() bool { return r.fetch(r.b, key).Unknown() })
 			next := taking(r.token())

@@ -503,7 +503,8 @@ func (s *reference) commit(e *entry, request backend.CommitRequest) (*entry, err
 			from.end = s.clock.now() + s.round(request.Retention)
 			switch s.bug {
 			case "outcomes share a buffer":
-				s.scratch = append(s.scratch[:0], request.Outcome...)
+				s.scratch = slices.Grow(s.scratch[:0], 1<<20)
+				s.scratch = append(s.scratch, request.Outcome...)
 				from.record.Outcome = s.scratch
 			case "the retention is the lease":
 				from.end = max(from.leaseEnd, s.clock.now()+1)

@@ -127,16 +127,19 @@ var releaseRules = []Rule{
 		Prose: "A released record, or the trace of a release, is forgotten when Keep is over, and not before; then the key is taken by Seen 0 and starts at attempt 1.",
 		Mend:  "Keep of the release is how long its record stays.",
 		run: func(r *rig) {
-			for _, claimed := range []bool{true, false} {
-				key, token := r.key(), r.token()
-				if claimed {
+			// The longer Keep is watched from where the shorter one has ended.
+			keys, start := [2]string{r.key(), r.key()}, r.now()
+			for i, key := range keys {
+				token := r.token()
+				if i == 0 {
 					r.take(r.a, key, taking(token))
 				}
 				request := ending(token, backend.Release)
-				request.Keep = 2 * r.lease
-				start := time.Now()
+				request.Keep = time.Duration(2+i) * r.lease
 				r.commit(r.a, key, request)
-				r.notBefore("the released record was forgotten", start, request.Keep, func() bool { return r.fetch(r.b, key).Unknown() })
+			}
+			for i, key := range keys {
+				r.notBefore("the released record was forgotten", start, time.Duration(2+i)*r.lease, func() bool { return r.fetch(r.b, key).Unknown() })
 				next := taking(r.token())
 				r.is("the next claim", r.take(r.b, key, next), held(next, 1, 1))
 			}

@@ -35,6 +35,7 @@ type rig struct {
 	// patience bounds what must happen at once or soon: generous, for it fails
 	// the rule.
 	patience time.Duration
+	advanced time.Duration // what the test has moved the clock by
 }
 
 func newRig(tb testing.TB, h Harness, connect func() backend.Backend, a, b backend.Backend) *rig {

@@ -1,10 +1,6 @@
 package conformance
 
-import (
-	"time"
-
-	"github.com/reprise-go/reprise/backend"
-)
+import "github.com/reprise-go/reprise/backend"
 
 // abandonments are the two ways in which a key comes to be abandoned.
 var abandonments = []struct {
@@ -214,7 +210,7 @@ var takeOverRules = []Rule{
 		run: func(r *rig) {
 			key, request := r.key(), taking(r.token())
 			request.Lease = 2 * r.lease
-			start := time.Now()
+			start := r.now()
 			record := r.take(r.a, key, request)
 			r.notBefore("the key was taken over", start, request.Lease, func() bool {
 				token := r.token()

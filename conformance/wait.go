@@ -136,8 +136,7 @@ var waitRules = []Rule{
 			w := r.startWait(r.b, warm, r.take(r.a, warm, taking(r.token())).Token)
 			r.asleep(w)
 			w.stop()
-			base := 0
-			r.settle(func(n int) bool { base = n; return false })
+			base := r.goroutines(func(int) bool { return false })
 			for range 2 {
 				waits := make([]*waiting, waiters)
 				for i := range waits {
@@ -149,8 +148,7 @@ var waitRules = []Rule{
 					w.stop()
 				}
 			}
-			now := 0
-			r.settle(func(n int) bool { now = n; return n < base+waiters/2 })
+			now := r.goroutines(func(n int) bool { return n < base+waiters/2 })
 			if now >= base+waiters/2 {
 				r.failf("%d goroutines before, %d after %d cancelled Waits", base, now, 2*waiters)
 			}
@@ -182,16 +180,18 @@ var waitRules = []Rule{
 	},
 }
 
-// settle asks enough with the number of goroutines until it says so, or until
-// that number has long had the time to fall.
-func (r *rig) settle(enough func(goroutines int) bool) {
-	deadline := time.Now().Add(min(r.patience, time.Second))
-	lowest := runtime.NumGoroutine()
-	for time.Now().Before(deadline) {
-		lowest = min(lowest, runtime.NumGoroutine())
-		if enough(lowest) {
-			return
+// goroutines counts them once their number is enough, or no longer falls, or has
+// long had the time to.
+func (r *rig) goroutines(enough func(n int) bool) int {
+	deadline := time.Now().Add(r.patience)
+	lowest, same := runtime.NumGoroutine(), 0
+	for !enough(lowest) && same < 20 && time.Now().Before(deadline) {
+		time.Sleep(5 * time.Millisecond)
+		if n := runtime.NumGoroutine(); n < lowest {
+			lowest, same = n, 0
+		} else {
+			same++
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
+	return lowest
 }

@@ -76,19 +76,18 @@ var wakeRules = []Rule{
 		Prose: "Wait returns by itself when the lease that it saw has ended, with the record Abandoned: nobody pushes for a holder that died.",
 		Mend:  "bound the sleep by LeaseLeft of the record that was looked at.",
 		run: func(r *rig) {
-			for _, s := range []backend.Backend{r.b, r.a} {
-				key, request := r.key(), taking(r.token())
-				request.Lease = 2 * r.lease
-				record := r.take(r.a, key, request)
-				w := r.startWait(s, key, record.Token)
-				// The waiter must be asleep before the clock is moved, or it finds by
-				// looking what it is to be woken by. Real time needs no such help.
-				if r.h.Advance != nil {
-					r.asleep(w)
-				}
-				r.lapse(r.a, key, request.Lease)
-				r.is("the waiter", w.returned("the end of the lease"), in(record, backend.Abandoned))
+			key, request := r.key(), taking(r.token())
+			request.Lease = 2 * r.lease
+			record := r.take(r.a, key, request)
+			there, here := r.startWait(r.b, key, record.Token), r.startWait(r.a, key, record.Token)
+			// The waiters must be asleep before the clock is moved, or they find by
+			// looking what they are to be woken by. Real time needs no such help.
+			if r.h.Advance != nil {
+				r.asleep(there, here)
 			}
+			r.lapse(r.a, key, request.Lease)
+			r.is("a waiter in another process", there.returned("the end of the lease"), in(record, backend.Abandoned))
+			r.is("a waiter in the same process", here.returned("the end of the lease"), in(record, backend.Abandoned))
 		},
 	},
 	{
