@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ var large = strings.Repeat("o", 32<<20)
 func endsWithCtx(t *testing.T, b *redigo.Backend) {
 	t.Helper()
 	var slowest time.Duration
+	slow := ""
 	for name, verb := range verbs {
 		for _, cancelled := range []bool{false, true} {
 			ctx, cancel := context.WithTimeout(t.Context(), 40*time.Millisecond)
@@ -71,37 +73,42 @@ func endsWithCtx(t *testing.T, b *redigo.Backend) {
 				if !errors.Is(err, ctx.Err()) || ctx.Err() == nil {
 					t.Errorf("%s, cancelled %v: %v, its ctx says %v", name, cancelled, err, ctx.Err())
 				}
-				slowest = max(slowest, time.Since(<-ended))
+				if late := time.Since(<-ended); late > slowest {
+					slowest, slow = late, name
+				}
 			case <-time.After(patience / 2):
 				t.Errorf("%s, cancelled %v: hasn't returned", name, cancelled)
 			}
 			cancel()
 		}
 	}
-	t.Logf("the slowest verb returned %v after its ctx had ended", slowest)
+	t.Logf("the slowest verb, %s, returned %v after its ctx had ended", slow, slowest)
 }
 
 func TestSilentServer(t *testing.T) {
 	server := redistest.Start(t)
 	bare := func(ctx context.Context) (redis.Conn, error) { return redis.DialContext(ctx, "tcp", server.Addr()) }
 	for name, pool := range map[string]*redis.Pool{
-		"plain":   {MaxIdle: 4, DialContext: bare},
+		"plain":   {MaxIdle: 32, DialContext: bare},
 		"no idle": {MaxIdle: 0, DialContext: bare},
-		"read timeout": {MaxIdle: 4, DialContext: func(ctx context.Context) (redis.Conn, error) {
+		"read timeout": {MaxIdle: 32, DialContext: func(ctx context.Context) (redis.Conn, error) {
 			return redis.DialContext(ctx, "tcp", server.Addr(), redis.DialReadTimeout(time.Hour), redis.DialWriteTimeout(time.Hour))
 		}},
-		"dial without ctx": {MaxIdle: 4, Dial: func() (redis.Conn, error) {
+		"dial without ctx": {MaxIdle: 32, Dial: func() (redis.Conn, error) {
+			return redis.Dial("tcp", server.Addr(), redis.DialDatabase(1))
+		}},
+		"dial that ignores its ctx": {MaxIdle: 32, DialContext: func(context.Context) (redis.Conn, error) {
 			return redis.Dial("tcp", server.Addr(), redis.DialDatabase(1))
 		}},
 		"commands while dialling": {DialContext: func(ctx context.Context) (redis.Conn, error) {
 			return redis.DialContext(ctx, "tcp", server.Addr(), redis.DialClientName("name"))
 		}},
-		"test on borrow": {MaxIdle: 4, DialContext: bare, TestOnBorrow: func(c redis.Conn, _ time.Time) error {
+		"test on borrow": {MaxIdle: 32, DialContext: bare, TestOnBorrow: func(c redis.Conn, _ time.Time) error {
 			_, err := c.Do("PING")
 			return err
 		}},
 		"one that waits": {MaxIdle: 1, MaxActive: 1, Wait: true, DialContext: bare},
-		"wrapped": {MaxIdle: 4, Dial: func() (redis.Conn, error) {
+		"wrapped": {MaxIdle: 32, Dial: func() (redis.Conn, error) {
 			conn, err := redis.Dial("tcp", server.Addr(), redis.DialReadTimeout(patience), redis.DialWriteTimeout(patience))
 			return wrapped{conn}, err
 		}},
@@ -109,7 +116,7 @@ func TestSilentServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			defer pool.Close()
 			b := open(t, pool)
-			_ = fetch(t, b, "warm")
+			fill(t, b, pool)
 			server.Pause(t)
 			func() {
 				defer server.Resume(t)
@@ -120,6 +127,22 @@ func TestSilentServer(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// fill makes as many connections idle as the pool keeps.
+func fill(t *testing.T, b *redigo.Backend, pool *redis.Pool) {
+	t.Helper()
+	_ = fetch(t, b, "warm")
+	conns := make([]redis.Conn, pool.MaxIdle)
+	for i := range conns {
+		conns[i] = pool.Get()
+	}
+	for _, conn := range conns {
+		conn.Close()
+	}
+	if n := pool.IdleCount(); n != pool.MaxIdle {
+		t.Fatalf("%d connections are idle", n)
 	}
 }
 
@@ -147,6 +170,55 @@ func TestSilentHandshake(t *testing.T) {
 			b := open(t, pool)
 			endsWithCtx(t, b)
 			until(t, "the pool is empty", func() bool { return pool.ActiveCount() == 0 })
+		})
+	}
+}
+
+// The idle connections turn out to be too old, and the server that is dialled then
+// says nothing.
+func TestSilentDialInPlaceOfIdleConnection(t *testing.T) {
+	addr := redistest.Address(t)
+	for name, expire := range map[string]func(*redis.Pool){
+		"lifetime":     func(pool *redis.Pool) { pool.MaxConnLifetime = 1 },
+		"idle timeout": func(pool *redis.Pool) { pool.IdleTimeout = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer listener.Close()
+			var silent atomic.Bool
+			pool := &redis.Pool{MaxIdle: 32, DialContext: func(ctx context.Context) (redis.Conn, error) {
+				if silent.Load() {
+					return redis.DialContext(ctx, "tcp", listener.Addr().String(),
+						redis.DialUseTLS(true), redis.DialTLSHandshakeTimeout(patience))
+				}
+				return redis.DialContext(ctx, "tcp", addr)
+			}}
+			defer pool.Close()
+			b := open(t, pool)
+			fill(t, b, pool)
+			silent.Store(true)
+			expire(pool)
+			for name, verb := range verbs {
+				if name == "wait" {
+					continue // it looks once, not at once
+				}
+				fill := pool.IdleCount()
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+				result := make(chan error, 1)
+				go func() { result <- verb(ctx, b) }()
+				select {
+				case err := <-result:
+					if !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("%s with %d idle connections: %v", name, fill, err)
+					}
+				case <-time.After(patience / 2):
+					t.Errorf("%s with %d idle connections: hasn't returned", name, fill)
+				}
+				cancel()
+			}
 		})
 	}
 }
