@@ -2,7 +2,6 @@ package goredis
 
 import (
 	"context"
-	"strconv"
 	"sync"
 
 	redislib "github.com/redis/go-redis/v9"
@@ -20,6 +19,7 @@ type subscriber struct {
 
 	mu    sync.Mutex
 	nodes map[string]*redislib.Client // by route
+	slots slots
 }
 
 func newSubscriber(b *Backend, h *hub.Hub) *subscriber {
@@ -32,11 +32,8 @@ func newSubscriber(b *Backend, h *hub.Hub) *subscriber {
 	return s
 }
 
-// routeSlot begins the routes of clients that don't tell the nodes of a cluster
-// apart: one connection per slot in use.
-const routeSlot = "slot "
-
-// masters is implemented by *redis.ClusterClient.
+// masters is implemented by *redis.ClusterClient. Of a client that wraps one the
+// server is asked which master has a slot.
 type masters interface {
 	MasterForKey(ctx context.Context, key string) (*redislib.Client, error)
 }
@@ -47,7 +44,7 @@ func (s *subscriber) route(ctx context.Context, channel string) (string, error) 
 	}
 	cluster, ok := s.backend.client.(masters)
 	if !ok {
-		return routeSlot + strconv.Itoa(wire.Slot(channel)), nil
+		return s.slots.owner(ctx, s.backend.client, wire.Slot(channel))
 	}
 	node, err := cluster.MasterForKey(ctx, channel)
 	if err != nil {
@@ -69,24 +66,34 @@ func (s *subscriber) dial(ctx context.Context, route string) (hub.Conn, error) {
 	case err != nil:
 		return nil, err
 	case node != nil:
-		return &subscription{ctx: ctx, pubsub: node.SSubscribe(ctx), sharded: true}, nil
+		return newSubscription(ctx, node.SSubscribe(ctx), true), nil
 	case sharded:
-		return &subscription{ctx: ctx, pubsub: s.backend.client.SSubscribe(ctx), sharded: true}, nil
+		return newSubscription(ctx, s.backend.client.SSubscribe(ctx), true), nil
 	default:
-		return &subscription{ctx: ctx, pubsub: s.backend.client.Subscribe(ctx)}, nil
+		return newSubscription(ctx, s.backend.client.Subscribe(ctx), false), nil
 	}
 }
 
 // subscription is a connection of go-redis for pub/sub. It is opened by the
-// first Subscribe. When it fails go-redis opens another by itself; the hub does
-// so too, so that it knows what is confirmed.
+// first Subscribe, to the node that has that channel's slot. When it fails
+// go-redis opens another by itself; the hub does so too, so that it knows what
+// is confirmed.
 type subscription struct {
 	ctx     context.Context
 	pubsub  *redislib.PubSub
 	sharded bool
+	once    sync.Once
+	opened  chan struct{} // closed when there is something to receive
 }
 
+func newSubscription(ctx context.Context, pubsub *redislib.PubSub, sharded bool) *subscription {
+	return &subscription{ctx: ctx, pubsub: pubsub, sharded: sharded, opened: make(chan struct{})}
+}
+
+func (s *subscription) open() { s.once.Do(func() { close(s.opened) }) }
+
 func (s *subscription) Subscribe(channels []string) error {
+	defer s.open()
 	if !s.sharded {
 		return s.pubsub.Subscribe(s.ctx, channels...)
 	}
@@ -113,6 +120,8 @@ func (s *subscription) Unsubscribe(channels []string) error {
 func (s *subscription) Ping() error { return s.pubsub.Ping(s.ctx) }
 
 func (s *subscription) Receive() (hub.Event, error) {
+	// Earlier, go-redis would connect to a node of its choice.
+	<-s.opened
 	message, err := s.pubsub.Receive(s.ctx)
 	if err != nil {
 		return hub.Event{}, err
@@ -131,4 +140,7 @@ func (s *subscription) Receive() (hub.Event, error) {
 	return hub.Event{}, nil
 }
 
-func (s *subscription) Close() error { return s.pubsub.Close() }
+func (s *subscription) Close() error {
+	defer s.open()
+	return s.pubsub.Close()
+}

@@ -2,173 +2,113 @@ package redistest
 
 import (
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
-// Slots is how many slots a cluster has.
-const Slots = 16384
-
-// topologyTimeout bounds how long the nodes of a cluster, or the sentinels of a
-// master, may take to agree.
-const topologyTimeout = 60 * time.Second
-
-// Cluster is a Redis Cluster of three masters without replicas.
+// Cluster is a Redis Cluster of masters without replicas, each with an equal
+// share of the slots.
 type Cluster struct {
 	Nodes []*Server
+	ids   []string
 }
 
-// StartCluster starts a cluster of the test's own and stops it when the test
-// ends. Args are appended to the command lines of its nodes.
-func StartCluster(tb testing.TB, args ...string) *Cluster {
+const clusterSlots = 1 << 14
+
+// StartCluster starts a cluster of the test's own with that many masters and
+// waits until all agree on who has which slot.
+func StartCluster(tb testing.TB, masters int) *Cluster {
 	tb.Helper()
-	const masters = 3
-	c := new(Cluster)
-	var buses []string
-	for range masters {
-		node, bus := startNode(tb, args)
-		c.Nodes, buses = append(c.Nodes, node), append(buses, bus)
-	}
-	for i, node := range c.Nodes {
-		first, last := Slots*i/masters, Slots*(i+1)/masters-1
+	path := binary(tb)
+	c := &Cluster{Nodes: make([]*Server, masters), ids: make([]string, masters)}
+	for i := range c.Nodes {
+		bus, err := freePort()
+		if err != nil {
+			tb.Fatalf("redistest: %v", err)
+		}
+		node, err := start(path, tb.TempDir(), []string{
+			"--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", strconv.Itoa(bus),
+		})
+		if err != nil {
+			tb.Fatalf("redistest: cluster: %v", err)
+		}
+		tb.Cleanup(node.stop)
+		c.Nodes[i], c.ids[i] = node, node.Do(tb, "CLUSTER", "MYID").(string)
 		node.Do(tb, "CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
+		first, last := i*clusterSlots/masters, (i+1)*clusterSlots/masters-1
 		node.Do(tb, "CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(first), strconv.Itoa(last))
-		host, port, _ := net.SplitHostPort(node.Addr())
-		c.Nodes[0].Do(tb, "CLUSTER", "MEET", host, port, buses[i])
+		if i > 0 {
+			host, port, _ := strings.Cut(node.Addr(), ":")
+			c.Nodes[0].Do(tb, "CLUSTER", "MEET", host, port, strconv.Itoa(bus))
+		}
 	}
-	c.Settle(tb)
+	for _, node := range c.Nodes {
+		await(tb, "an agreed cluster", func() bool {
+			info := node.Do(tb, "CLUSTER", "INFO").(string)
+			return strings.Contains(info, "cluster_state:ok") &&
+				strings.Contains(info, fmt.Sprintf("cluster_slots_ok:%d\r\n", clusterSlots)) &&
+				strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r\n", masters))
+		})
+	}
 	return c
 }
 
-func startNode(tb testing.TB, args []string) (node *Server, bus string) {
-	tb.Helper()
-	path, dir := binary(tb), tb.TempDir()
-	var err error
-	for range 5 {
-		var port int
-		if port, err = freePort(); err != nil {
-			break
-		}
-		bus = strconv.Itoa(port)
-		node, err = start(path, dir, append([]string{
-			"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000",
-		}, args...))
-		if err == nil {
-			tb.Cleanup(node.stop)
-			return node, bus
-		}
-	}
-	tb.Fatalf("redistest: cluster node: %v", err)
-	return nil, ""
-}
-
-// Addrs are the host:port of all nodes.
+// Addrs are the addresses of the nodes.
 func (c *Cluster) Addrs() []string {
-	var addrs []string
-	for _, node := range c.Nodes {
-		addrs = append(addrs, node.Addr())
+	addrs := make([]string, len(c.Nodes))
+	for i, node := range c.Nodes {
+		addrs[i] = node.Addr()
 	}
 	return addrs
 }
 
-// Settle waits until all nodes see each other, and a complete cluster.
-func (c *Cluster) Settle(tb testing.TB) {
+// Owner is the index of the node that has the slot of a key.
+func (c *Cluster) Owner(tb testing.TB, key string) int {
 	tb.Helper()
-	settled := func() bool {
-		for _, node := range c.Nodes {
-			info, _ := node.Do(tb, "CLUSTER", "INFO").(string)
-			slots, _ := node.Do(tb, "CLUSTER", "SLOTS").([]any)
-			if !strings.Contains(info, "cluster_state:ok") ||
-				!strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r\n", len(c.Nodes))) ||
-				len(slots) < len(c.Nodes) {
-				return false
-			}
-		}
-		return true
-	}
-	await(tb, "a cluster that is ok on every node", settled)
-}
-
-// Slot is the slot of a key.
-func (c *Cluster) Slot(tb testing.TB, key string) int {
-	tb.Helper()
-	return int(c.Nodes[0].Do(tb, "CLUSTER", "KEYSLOT", key).(int64))
-}
-
-// Owner is the node that serves a slot, as the first node sees it.
-func (c *Cluster) Owner(tb testing.TB, slot int) *Server {
-	tb.Helper()
+	slot := c.Nodes[0].Do(tb, "CLUSTER", "KEYSLOT", key).(int64)
 	for _, entry := range c.Nodes[0].Do(tb, "CLUSTER", "SLOTS").([]any) {
 		entry := entry.([]any)
-		if int(entry[0].(int64)) > slot || int(entry[1].(int64)) < slot {
+		if slot < entry[0].(int64) || slot > entry[1].(int64) {
 			continue
 		}
-		port := strconv.FormatInt(entry[2].([]any)[1].(int64), 10)
-		for _, node := range c.Nodes {
-			if strings.HasSuffix(node.Addr(), ":"+port) {
-				return node
+		for i, id := range c.ids {
+			if id == entry[2].([]any)[2].(string) {
+				return i
 			}
 		}
 	}
-	tb.Fatalf("redistest: no node serves slot %d", slot)
-	return nil
+	tb.Fatalf("redistest: nobody has slot %d", slot)
+	return -1
 }
 
-// Other is a node that isn't the given one.
-func (c *Cluster) Other(node *Server) *Server {
-	for _, other := range c.Nodes {
-		if other != node {
-			return other
-		}
-	}
-	return nil
-}
-
-// MoveSlot moves a slot with its keys to another node. Unless it is nil, halfway
-// is called while the slot is on the move: marked on both nodes, and its keys
-// still on the old one.
-func (c *Cluster) MoveSlot(tb testing.TB, slot int, to *Server, halfway func()) {
+// Begin makes the slot of a key one that moves to another node: keys that the
+// old one doesn't have are asked for at the new one.
+func (c *Cluster) Begin(tb testing.TB, key string, to int) (slot string, from int) {
 	tb.Helper()
-	from, name := c.Owner(tb, slot), strconv.Itoa(slot)
+	from = c.Owner(tb, key)
+	slot = strconv.FormatInt(c.Nodes[0].Do(tb, "CLUSTER", "KEYSLOT", key).(int64), 10)
+	c.Nodes[to].Do(tb, "CLUSTER", "SETSLOT", slot, "IMPORTING", c.ids[from])
+	c.Nodes[from].Do(tb, "CLUSTER", "SETSLOT", slot, "MIGRATING", c.ids[to])
+	return slot, from
+}
+
+// Move moves the slot of a key, with its keys, to another node.
+func (c *Cluster) Move(tb testing.TB, key string, to int) {
+	tb.Helper()
+	slot, from := c.Begin(tb, key, to)
 	if from == to {
-		return
+		tb.Fatalf("redistest: node %d has slot %s already", to, slot)
 	}
-	fromID, toID := from.Do(tb, "CLUSTER", "MYID").(string), to.Do(tb, "CLUSTER", "MYID").(string)
-	to.Do(tb, "CLUSTER", "SETSLOT", name, "IMPORTING", fromID)
-	from.Do(tb, "CLUSTER", "SETSLOT", name, "MIGRATING", toID)
-	if halfway != nil {
-		halfway()
+	host, port, _ := strings.Cut(c.Nodes[to].Addr(), ":")
+	for _, name := range c.Nodes[from].Do(tb, "CLUSTER", "GETKEYSINSLOT", slot, "1000").([]any) {
+		c.Nodes[from].Do(tb, "MIGRATE", host, port, name.(string), "0", "5000")
 	}
-	host, port, _ := net.SplitHostPort(to.Addr())
-	for {
-		keys, _ := from.Do(tb, "CLUSTER", "GETKEYSINSLOT", name, "100").([]any)
-		if len(keys) == 0 {
-			break
-		}
-		args := []string{"MIGRATE", host, port, "", "0", "5000", "KEYS"}
-		for _, key := range keys {
-			args = append(args, key.(string))
-		}
-		from.Do(tb, args...)
-	}
-	to.Do(tb, "CLUSTER", "SETSLOT", name, "NODE", toID)
-	from.Do(tb, "CLUSTER", "SETSLOT", name, "NODE", toID)
-	for _, node := range c.Nodes {
-		if node != to && node != from {
-			node.Do(tb, "CLUSTER", "SETSLOT", name, "NODE", toID)
-		}
-	}
-}
-
-// await polls until it holds.
-func await(tb testing.TB, what string, holds func() bool) {
-	tb.Helper()
-	for deadline := time.Now().Add(topologyTimeout); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			tb.Fatalf("redistest: after %v there is not %s", topologyTimeout, what)
+	c.Nodes[to].Do(tb, "CLUSTER", "SETSLOT", slot, "NODE", c.ids[to])
+	c.Nodes[from].Do(tb, "CLUSTER", "SETSLOT", slot, "NODE", c.ids[to])
+	for i, node := range c.Nodes {
+		if i != from && i != to {
+			node.Do(tb, "CLUSTER", "SETSLOT", slot, "NODE", c.ids[to])
 		}
 	}
 }

@@ -1,6 +1,7 @@
 // Package redistest starts Redis servers for tests: [Address] is a server that
 // the whole test binary shares, [Start] one of the test's own (to stop, pause or
-// fill it), [Mini] one inside the test process. It speaks to them through a
+// fill it), [Mini] one inside the test process, [StartCluster] and
+// [StartSentinels] are more than one. It speaks to them through a
 // connection of its own ([Conn]), not through a client under test, and counts
 // what clients send ([Watch]).
 //

@@ -23,8 +23,10 @@ local function store(frame, known)
     redis.call('PEXPIRE', key, ARGV[2])
     redis.call('SET', key, frame, 'PX', ARGV[2])
   end
+  -- Up to here carrying it costs the server less than a microsecond, and each
+  -- waiting process a look less.
   local message = ''
-  if ending == 3 and #frame <= 2048 then message = frame end
+  if ending == 3 and #frame <= 4096 then message = frame end
   redis.pcall(ARGV[3], key, message)
   return 1
 end

@@ -49,6 +49,6 @@
 //
 // The channel of a record has the name of its key ([Layout.Channel]), so that it
 // lies in the same slot and under the same ACL prefix. A message is either a
-// completed frame, when that is small (at most 2 KiB, see commit.lua), or empty.
+// completed frame, when that is small (at most 4 KiB, see commit.lua), or empty.
 // It is a hint: [ReadPush] tells whether it settles a wait for a token.
 package wire
