@@ -88,8 +88,7 @@ func (c *call) act(a *actionContext) (err error) {
 // settle ends the claim as the action's outcome says, and concludes the flight.
 func (c *call) settle(f *flight, a *actionContext, err error) error {
 	// A panic in a policy of the user's is met by lead.
-	cut := err != nil && a.Err() != nil &&
-		(errors.Is(err, a.Err()) || errors.Is(err, context.Cause(a)))
+	cut := a.cut(err)
 	_, lost := c.plan.x.leases.held(&f.tenure.hold, time.Time{})
 	a.finish()
 	c.set = a.metadata.take()
@@ -111,10 +110,14 @@ func (c *call) settle(f *flight, a *actionContext, err error) error {
 	}
 	switch choice := c.work.retention(err); choice {
 	case DoNotRecord:
-		c.release(f)
+		if overtaken := c.release(f); overtaken && err == nil {
+			return c.overtaken(f, nil)
+		}
 		return err
 	case LeaveAbandoned:
-		c.cutShort(f)
+		if overtaken := c.cutShort(f); overtaken && err == nil {
+			return c.overtaken(f, nil)
+		}
 		return err
 	default:
 		return c.record(f, err, c.plan.retentionOf(choice))
@@ -135,16 +138,15 @@ func (c *call) record(f *flight, actionErr error, retention time.Duration) error
 	now := time.Now()
 	data, notKept := c.seal(&f.claim.identity, actionErr, now)
 	e := c.ending(f, backend.Complete, now.Add(min(x.options.CommitTimeout, retention)))
-	e.request.Outcome, e.request.Retention = data, retention
+	e.request.Outcome, e.request.Retention, e.set = data, retention, c.set
 	ctx := e.inline()
 	defer ctx.release()
-	err := e.send(ctx)
-	if errors.Is(err, backend.ErrTooLarge) && notKept == nil {
-		notKept = fmt.Errorf("%d bytes: %w", len(data), err)
-		e.request.Outcome = notKeptOutcome(now, c.set, "larger than the store takes")
-		err = e.send(ctx)
+	err, tooLarge := e.sendOutcome(ctx)
+	if notKept == nil {
+		notKept = tooLarge
 	}
 	if e.unfinished(ctx, err) {
+		f.handedOver = true
 		x.background.run(func() { c.recordInBackground(f, e) })
 		return c.notRecorded(err)
 	}
@@ -218,8 +220,9 @@ func (c *call) leaseLost(actionErr error) error {
 }
 
 // release makes the key vacant and lets one of those who wait run.
-func (c *call) release(f *flight) {
-	c.end(f, backend.Release, conclusion{again: true, seen: f.claim.fence}, conclusion{again: true})
+func (c *call) release(f *flight) (superseded bool) {
+	err := c.end(f, backend.Release, conclusion{again: true, seen: f.claim.fence}, conclusion{again: true})
+	return errors.Is(err, backend.ErrSuperseded)
 }
 
 // cutShort leaves the key abandoned, because nobody knows what the action did.
@@ -240,6 +243,7 @@ func (c *call) end(f *flight, how backend.Ending, confirmed, otherwise conclusio
 	err := e.send(ctx)
 	switch {
 	case e.unfinished(ctx, err):
+		f.handedOver = true
 		x.background.run(func() {
 			e.sendDetached()
 			f.conclude(otherwise)

@@ -238,7 +238,7 @@ func (c *call) lead(f *flight) error { return c.guard(f, c.acquire) }
 func (c *call) guard(f *flight, work func(*flight) error) error {
 	returned := false
 	defer func() {
-		if !returned && f.conclude(conclusion{again: true}) {
+		if !returned && !f.handedOver && f.conclude(conclusion{again: true}) {
 			c.giveUp(f)
 		}
 	}()
@@ -344,9 +344,13 @@ func (c *call) await(f *flight, record *backend.Record, who identity) (err error
 	x := c.plan.x
 	began := time.Now()
 	token := record.Token
-	f.announce(holder{identity: who, attempt: record.Attempt, fence: record.Fence, until: began.Add(record.LeaseLeft)})
+	until := began.Add(record.LeaseLeft)
+	if known, announced, _ := f.heldBy(); announced && known.fence == record.Fence {
+		until = known.until // the record was seen by who led before
+	}
+	f.announce(holder{identity: who, attempt: record.Attempt, fence: record.Fence, until: until})
 	if c.noWait {
-		return c.leave(f, true, Refused, "claim", &InProgressError{LeaseLeft: record.LeaseLeft})
+		return c.leave(f, true, Refused, "claim", &InProgressError{LeaseLeft: max(until.Sub(began), 0)})
 	}
 	c.startWait(began)
 	c.waitedOn = Waited

@@ -91,7 +91,7 @@ func TestFollowersHaveTheirOwnLimits(t *testing.T) {
 		refund := operation(t, p, idempotency.OperationOptions[string]{Name: "refund"})
 		unnamed := operation(t, p, idempotency.OperationOptions[string]{})
 		var runs counter
-		action := takes(10*time.Second, "paid", &runs)
+		action := takes(9*time.Second, "paid", &runs)
 		leader := start(t.Context(), charge, idempotency.Call{Key: "k", Fingerprint: []byte("a")}, action)
 		synctest.Wait()
 

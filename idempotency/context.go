@@ -2,6 +2,7 @@ package idempotency
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,6 +89,11 @@ func (a *actionContext) Value(key any) any {
 func (a *actionContext) lose() {
 	a.cancellable()
 	a.cancel(ErrLeaseLost)
+}
+
+// cut tells whether err is the error of an action that its ctx cut short.
+func (a *actionContext) cut(err error) bool {
+	return err != nil && a.Err() != nil && (errors.Is(err, a.Err()) || errors.Is(err, context.Cause(a)))
 }
 
 // finish frees what the ctx holds once the action has returned.

@@ -28,9 +28,13 @@ func (c *call) detach(f *flight, work func(*call, *flight) error) error {
 		exited = false
 	})
 	select {
-	case <-c.ctx.Done():
-		return c.leave(f, false, Failed, "wait", c.ctx.Err())
 	case <-done:
+	case <-c.ctx.Done():
+		select {
+		case <-done:
+		default:
+			return c.leave(f, false, Failed, "wait", c.ctx.Err())
+		}
 	}
 	f.leave(false)
 	if panicked != nil {

@@ -3,6 +3,7 @@ package idempotency
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
@@ -17,6 +18,7 @@ type ending struct {
 	userKey string
 	key     string
 	request backend.CommitRequest
+	set     map[string]string // what the action set beside its answer
 	hold    *hold             // nil: the lease was never looked after
 	proven  time.Time         // without a hold: until when the lease is proven
 	limit   time.Time         // until when it is repeated
@@ -83,6 +85,18 @@ func (e *ending) send(ctx context.Context) (err error) {
 	}
 }
 
+// sendOutcome is send, except that an outcome that the store finds too large is
+// replaced by the marker; tooLarge then says so.
+func (e *ending) sendOutcome(ctx context.Context) (err, tooLarge error) {
+	err = e.send(ctx)
+	if e.request.Ending == backend.Complete && errors.Is(err, backend.ErrTooLarge) {
+		tooLarge = fmt.Errorf("%d bytes: %w", len(e.request.Outcome), err)
+		e.request.Outcome = notKeptOutcome(time.Now(), e.set, "larger than the store takes")
+		err = e.send(ctx)
+	}
+	return err, tooLarge
+}
+
 // leaseHeld tells the store whether nobody can have overtaken us. Without an
 // answered claim it is never true.
 func (e *ending) leaseHeld(now time.Time) bool {
@@ -104,7 +118,8 @@ func (e *ending) unfinished(ctx *endingContext, err error) bool {
 func (e *ending) sendDetached() error {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(e.ctx), e.limit)
 	defer cancel()
-	return e.send(ctx)
+	err, _ := e.sendOutcome(ctx)
+	return err
 }
 
 // giveUp ends, in the background, a claim that is left when the flight is closed
@@ -114,6 +129,11 @@ func (e *ending) sendDetached() error {
 func (c *call) giveUp(f *flight) {
 	cl := &f.claim
 	if !cl.open && !cl.owned {
+		return
+	}
+	if f.tenure != nil && f.tenure.ending.x != nil {
+		// Its ending was sent, and may have been applied: there is no second one.
+		c.stopRenewals(f)
 		return
 	}
 	how := backend.Release

@@ -34,6 +34,8 @@ type flight struct {
 	seen   *backend.Record // what the last reply said, nil before the first
 	reply  backend.Record  // room for seen
 	tenure *tenure         // set once the action may run
+	// handedOver: the ending goes on in the background, which concludes the flight.
+	handedOver bool
 }
 
 // tenure is what a flight needs while it holds its key. It is one allocation, and
@@ -188,7 +190,7 @@ func (f *flight) renewed(until time.Time) {
 }
 
 // heldBy returns who holds the key, if that is known, and what is closed by the
-// next announcement. Only followers call it.
+// next announcement (nil while the flight has no followers).
 func (f *flight) heldBy() (h holder, announced bool, next <-chan struct{}) {
 	f.shard.mu.Lock()
 	defer f.shard.mu.Unlock()

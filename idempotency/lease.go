@@ -180,6 +180,7 @@ func (l *leases) renew(h *hold) {
 	l.mu.Lock()
 	h.renewing, h.cancel = false, nil
 	switch {
+	case !h.listed: // the claim is being ended: nothing is to be learned any more
 	case err != nil:
 		h.due = time.Now().Add(max(l.x.options.Lease/20, time.Millisecond))
 	case record.State == backend.Claimed && record.Token == request.Token:
@@ -191,7 +192,7 @@ func (l *leases) renew(h *hold) {
 		// The commit was quicker than its own reply: nothing is left to renew.
 		h.due = h.last
 	default:
-		gone = h.listed && !h.lost
+		gone = !h.lost
 		h.lost = true
 		h.localEnd = time.Time{}
 	}

@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"runtime/debug"
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
@@ -18,13 +19,42 @@ func (c *call) runUnprotected(f *flight) error {
 	c.initAction(a, f)
 	f.announce(holder{identity: cl.identity})
 	cl.started = true
-	err := c.act(a)
-	a.finish()
-	c.set = a.metadata.take()
+	err, returned := error(nil), false
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v != nil {
+			c.settleUnprotected(f, t, &PanicError{Value: v, Stack: debug.Stack()})
+			panic(v)
+		}
+		a.finish() // runtime.Goexit; lead ends what is left
+	}()
+	err = c.act(a)
+	returned = true
+	return c.settleUnprotected(f, t, err)
+}
+
+// settleUnprotected gives the followers the outcome, or lets them start over.
+// Should the claim have reached the store after all, then the key is ours, and
+// its ending is sent in the background.
+func (c *call) settleUnprotected(f *flight, t *tenure, err error) error {
+	cl := &f.claim
+	cut := t.action.cut(err)
+	t.action.finish()
+	c.set = t.action.metadata.take()
 	c.result.metadata = mergedMetadata(c.metadata, c.set)
 	c.result.outcome, c.result.ran, c.result.actionErr = Executed, true, err
-	if err != nil && (c.ctx.Err() != nil || c.plan.ignoreError != nil && c.plan.ignoreError(err)) ||
-		c.work.retention(err) < 0 {
+	choice := LeaveAbandoned
+	switch {
+	case cut:
+	case err != nil && c.plan.ignoreError != nil && c.plan.ignoreError(err):
+		choice = DoNotRecord
+	default:
+		choice = c.work.retention(err)
+	}
+	if choice < 0 {
+		cl.started = choice != DoNotRecord // as if it had never started: nothing happened
 		f.conclude(conclusion{again: true})
 		c.giveUp(f)
 		return err
@@ -36,10 +66,8 @@ func (c *call) runUnprotected(f *flight) error {
 	}
 	f.conclude(conclusion{unprotected: &t.recorded})
 	if cl.open {
-		// The claim may have reached the store after all. Then the key is ours, and
-		// the outcome can still be recorded.
 		e := c.ending(f, backend.Complete, now.Add(c.plan.x.options.CommitTimeout))
-		e.request.Outcome, e.request.Retention = data, c.plan.retention
+		e.request.Outcome, e.request.Retention, e.set = data, c.plan.retentionOf(choice), c.set
 		c.plan.x.background.run(func() { e.sendDetached() })
 	}
 	return err
