@@ -233,3 +233,37 @@ func TestAnErrorInTwoFields(t *testing.T) {
 	}
 	errors.Is(decoded.Err, errBusy) // must return
 }
+
+// anyError can be compared, except when what it holds can't.
+type anyError struct{ V any }
+
+func (e anyError) Error() string { return fmt.Sprint(e.V) }
+
+func TestValuesThatCanNotBeComparedAtRunTime(t *testing.T) {
+	r := newErrors(t, sentinels(map[string]error{"any": anyError{1}}))
+	err := errors.Join(anyError{[]int{1}}, anyError{1})
+	got := replay(t, r, r, err)
+	sameShape(t, "root", err, got)
+	if !errors.Is(got, anyError{1}) || errors.Is(got, anyError{2}) {
+		t.Error("the comparable one was lost")
+	}
+}
+
+// A hook that makes a look-alike of the cause must not hide the cause itself.
+func TestAHookThatCopiesItsCause(t *testing.T) {
+	r := newErrors(t, testSet(), types(codec.ErrorTypeOf("changed", codec.ErrorTypeOptions[*copies]{
+		Encode: func(e *copies) ([]byte, error) { return []byte(e.cause.Error()), nil },
+		Decode: func(data []byte, _ []error) (*copies, error) { return &copies{errors.New(string(data))}, nil },
+	})))
+	err := &copies{errDeclined}
+	got := replay(t, r, r, err)
+	sameShape(t, "root", err, got)
+	if !errors.Is(got, errDeclined) || !errors.As(got, new(*copies)) {
+		t.Errorf("errors.Is: %v", errors.Is(got, errDeclined))
+	}
+}
+
+type copies struct{ cause error }
+
+func (e *copies) Error() string { return e.cause.Error() }
+func (e *copies) Unwrap() error { return e.cause }

@@ -188,3 +188,21 @@ func BenchmarkErrors(b *testing.B) {
 		})
 	}
 }
+
+// Systems number their errors differently.
+func TestErrorNumbersOfOtherSystems(t *testing.T) {
+	r := newErrors(t)
+	for data, want := range map[string]error{
+		"4242 " + syscall.ENOENT.Error():                              syscall.ENOENT,
+		fmt.Sprint(int(syscall.EEXIST), " ", syscall.ENOENT.Error()):  syscall.ENOENT,
+		fmt.Sprint(int(syscall.EEXIST), " ", "an error of elsewhere"): nil,
+		"not a number": nil,
+	} {
+		record := "\x01" + text("text") + text("syscall.Errno") + "\x02" + "\x10" + text("syscall.Errno") + "\x12" + text(data) + "\x00"
+		got, err := r.Decode([]byte(record))
+		var number syscall.Errno
+		if err != nil || got.Text != "text" || errors.As(got.Err, &number) != (want != nil) || want != nil && number != want {
+			t.Errorf("%q is %v (%v), want %v", data, got.Err, number, want)
+		}
+	}
+}
