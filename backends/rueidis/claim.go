@@ -55,14 +55,15 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 
 func (b *Backend) claimDirect(ctx context.Context, key, name, frame string, request *backend.ClaimRequest) (record backend.Record, settled bool, err error) {
 	px := time.Duration(wire.ClaimPX(request)) * time.Millisecond
-	reply, err := b.line.Do(ctx, b.line.B().Set().Key(name).Value(frame).Nx().Get().Px(px).Build()).ToString()
+	reply, err := b.line.Do(ctx, b.line.B().Set().Key(name).Value(frame).Nx().Get().Px(px).Build()).AsBytes()
 	if rueidislib.IsRedisNil(err) {
 		return wire.Taken(request), true, nil
 	}
 	if err != nil {
 		return backend.Record{}, false, err
 	}
-	record, settled, err = wire.ReadClaim(reply)
+	// The reply is nobody else's: it isn't cached.
+	record, settled, err = wire.AdoptClaim(reply)
 	if record.State == backend.Completed && b.seen != nil {
 		b.sighted(key, record.Token)
 	}

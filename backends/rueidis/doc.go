@@ -46,12 +46,14 @@
 // prefix:
 //
 //	ACL SETUSER reprise on >secret ~reprise:* &reprise:* -@all
-//	  +hello +ping +set +get +del +getrange +strlen +exists +rename +pttl
+//	  +ping +set +get +del +getrange +strlen +exists +rename +pttl
 //	  +pexpire +eval +evalsha +publish +subscribe +unsubscribe
-//	  +client|tracking +client|caching +multi +exec
+//	  +cluster|slots +client|tracking +client|caching +multi +exec
 //
-// Sentinel needs nothing more of the master. A cluster needs +spublish
-// +ssubscribe +sunsubscribe +asking +cluster|slots (Redis 8 and Valkey 8:
-// +cluster|shards) instead of the three pub/sub commands. Without cache the last
-// line can go, and get is only used by the scripts.
+// Rueidis asks for cluster|slots to find out whether it is a cluster, unless
+// ForceSingleClient is set. Through sentinels the master needs no more, and +role.
+// A cluster needs +spublish +ssubscribe +sunsubscribe +asking (Redis 8 and
+// Valkey 8: +cluster|shards too) instead of the three pub/sub commands. Without
+// cache, client|tracking, client|caching, multi and exec can go. Without the
+// pub/sub commands waiters look once a second.
 package rueidis

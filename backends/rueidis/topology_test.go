@@ -20,7 +20,7 @@ import (
 )
 
 func TestCluster(t *testing.T) {
-	cluster := redistest.StartCluster(t)
+	cluster := redistest.StartCluster(t, 3)
 	clusterOption := rueidislib.ClientOption{InitAddress: cluster.Addrs()}
 
 	t.Run("Conformance", func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestCluster(t *testing.T) {
 					for _, node := range cluster.Nodes {
 						node.Resume(tb)
 					}
-					cluster.Settle(tb)
+					settle(tb, cluster)
 				}
 			},
 		})
@@ -86,6 +86,19 @@ func TestCluster(t *testing.T) {
 	t.Run("ShardedWakeUps", func(t *testing.T) { shardedWakeUps(t, cluster, clusterOption) })
 	t.Run("MovingSlots", func(t *testing.T) { movingSlots(t, cluster, clusterOption) })
 	t.Run("StoppedMaster", func(t *testing.T) { stoppedMaster(t, cluster, clusterOption) })
+}
+
+// settle waits until every node sees a complete cluster.
+func settle(tb testing.TB, cluster *redistest.Cluster) {
+	tb.Helper()
+	for _, node := range cluster.Nodes {
+		eventually(tb, "the state of the cluster", func() error {
+			if info := node.Do(tb, "CLUSTER", "INFO").(string); !strings.Contains(info, "cluster_state:ok") {
+				return errors.New("is not ok")
+			}
+			return nil
+		})
+	}
 }
 
 // shardedWakeUps waits on every master, and sees that nothing goes by the
@@ -152,8 +165,13 @@ func movingSlots(t *testing.T, cluster *redistest.Cluster, option rueidislib.Cli
 	}
 	a, b := open(t, option, options), open(t, option, options)
 	move := func(key string, halfway func()) {
-		slot := cluster.Slot(t, layout.Record(key))
-		cluster.MoveSlot(t, slot, cluster.Other(cluster.Owner(t, slot)), halfway)
+		name := layout.Record(key)
+		to := (cluster.Owner(t, name) + 1) % len(cluster.Nodes)
+		if halfway != nil {
+			cluster.Begin(t, name, to)
+			halfway()
+		}
+		cluster.Move(t, name, to)
 	}
 	retry := func(what string, call func(ctx context.Context) error) {
 		t.Helper()
@@ -260,7 +278,7 @@ func stoppedMaster(t *testing.T, cluster *redistest.Cluster, option rueidislib.C
 	holder := token()
 	take(t, b, "key", taking(holder))
 	w := wait(t, b, "key", holder, 3)
-	owner := cluster.Owner(t, cluster.Slot(t, layout.Record("key")))
+	owner := cluster.Nodes[cluster.Owner(t, layout.Record("key"))]
 	owner.Pause(t)
 	resume := sync.OnceFunc(func() { owner.Resume(t) })
 	defer resume()
@@ -287,19 +305,19 @@ func stoppedMaster(t *testing.T, cluster *redistest.Cluster, option rueidislib.C
 		return b.Commit(t.Context(), "key", completing(holder, "answer"))
 	})
 	w.woken(t, "answer")
-	cluster.Settle(t)
+	settle(t, cluster)
 }
 
 // A client that was told to take a cluster's node for a single server must still
 // be heard by those who weren't.
 func TestTheServerSaysTheMode(t *testing.T) {
-	cluster := redistest.StartCluster(t)
+	cluster := redistest.StartCluster(t, 3)
 	options := prefixed(t)
 	layout, err := wire.NewLayout(options.Prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
-	owner := cluster.Owner(t, cluster.Slot(t, layout.Record("key")))
+	owner := cluster.Nodes[cluster.Owner(t, layout.Record("key"))]
 	single := option(owner.Addr())
 	single.ForceSingleClient = true
 	a, b := open(t, single, options), open(t, rueidislib.ClientOption{InitAddress: cluster.Addrs()}, options)
@@ -334,51 +352,55 @@ func TestTheServerSaysTheMode(t *testing.T) {
 }
 
 func TestSentinel(t *testing.T) {
-	sentinels := redistest.StartSentinels(t)
-	sentinelOption := rueidislib.ClientOption{
-		InitAddress: sentinels.Addrs(), Sentinel: rueidislib.SentinelOption{MasterSet: sentinels.Name},
+	connects := map[string]func(t *testing.T, client rueidislib.ClientOption, options rueidis.Options) *rueidis.Backend{
+		"New": func(t *testing.T, client rueidislib.ClientOption, options rueidis.Options) *rueidis.Backend {
+			return open(t, client, options)
+		},
+		"NewFromClient": func(t *testing.T, option rueidislib.ClientOption, options rueidis.Options) *rueidis.Backend {
+			return fromClient(t, client(t, option), options)
+		},
 	}
-	t.Run("Conformance", func(t *testing.T) {
-		conformance.Run(t, conformance.Harness{
-			Open: func(tb testing.TB) func() backend.Backend {
-				options := prefixed(tb)
-				return func() backend.Backend { return open(tb, sentinelOption, options) }
-			},
-		})
-	})
-	for name, connect := range map[string]func(t *testing.T, options rueidis.Options) *rueidis.Backend{
-		"New": func(t *testing.T, options rueidis.Options) *rueidis.Backend {
-			return open(t, sentinelOption, options)
-		},
-		"NewFromClient": func(t *testing.T, options rueidis.Options) *rueidis.Backend {
-			return fromClient(t, client(t, sentinelOption), options)
-		},
-	} {
-		t.Run("FailOver/"+name, func(t *testing.T) {
-			options := prefixed(t)
-			sentinels.Rejoin(t)
-			a, b := connect(t, options), connect(t, options)
-			complete(t, a, "done", "answer")
-			for range 3 {
-				replay(t, b, "done", "answer")
+	for name, connect := range connects {
+		t.Run(name, func(t *testing.T) {
+			sentinels := redistest.StartSentinels(t)
+			sentinelOption := rueidislib.ClientOption{
+				InitAddress: sentinels.Addrs(),
+				Sentinel:    rueidislib.SentinelOption{MasterSet: redistest.MasterName},
 			}
-			holder := token()
-			take(t, a, "key", taking(holder))
-			w := wait(t, b, "key", holder, 5)
-			subscribed(t, sentinels.Master(t).Addr(), "", 2) // sentinels have one, on a server
-			sentinels.Replicated(t)
-			sentinels.FailOver(t)
-			eventually(t, "the commit", func() error {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				return a.Commit(ctx, "key", completing(holder, "answer"))
+			t.Run("Conformance", func(t *testing.T) {
+				conformance.Run(t, conformance.Harness{
+					Open: func(testing.TB) func() backend.Backend {
+						options := prefixed(t)
+						return func() backend.Backend { return connect(t, sentinelOption, options) }
+					},
+				})
 			})
-			eventually(t, "the replay", func() error {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				return replays(ctx, b, "done", "answer")
+			t.Run("FailOver", func(t *testing.T) {
+				options := prefixed(t)
+				a, b := connect(t, sentinelOption, options), connect(t, sentinelOption, options)
+				complete(t, a, "done", "answer")
+				for range 3 {
+					replay(t, b, "done", "answer")
+				}
+				holder := token()
+				take(t, a, "key", taking(holder))
+				w := wait(t, b, "key", holder, 5)
+				subscribed(t, sentinels.Master.Addr(), options.Prefix, 1)
+				sentinels.Master.Do(t, "WAIT", "1", "5000")
+				sentinels.Master.Kill(t)
+				sentinels.AwaitFailover(t)
+				eventually(t, "the commit", func() error {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					return a.Commit(ctx, "key", completing(holder, "answer"))
+				})
+				eventually(t, "the replay", func() error {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					return replays(ctx, b, "done", "answer")
+				})
+				w.woken(t, "answer")
 			})
-			w.woken(t, "answer")
 		})
 	}
 }
