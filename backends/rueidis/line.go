@@ -34,7 +34,7 @@ type line struct {
 	shared bool // with the app: it may not be pipelining, and it may retry
 
 	begin time.Time
-	heard atomic.Int64 // when the last call that was answered began
+	heard atomic.Int64 // when the server last answered, by now
 	calls atomic.Int64 // under way
 }
 
@@ -50,11 +50,10 @@ func (l *line) now() time.Duration { return time.Since(l.begin) }
 // lost notes that a connection may have been lost: the next call would connect.
 func (l *line) lost() { l.heard.Store(int64(-time.Hour)) }
 
-// note takes what became of a call that began at the given time: err is what is
-// no reply.
-func (l *line) note(begun time.Duration, err error) {
+// note takes what became of a call: err is what is no reply.
+func (l *line) note(now time.Duration, err error) {
 	if err == nil {
-		l.heard.Store(int64(begun))
+		l.heard.Store(int64(now))
 	} else {
 		l.lost()
 	}
@@ -70,49 +69,48 @@ func (l *line) trusted(ctx context.Context, now time.Duration) bool {
 
 // Do sends one command on the pipelining connections.
 func (l *line) Do(ctx context.Context, command rueidislib.Completed) rueidislib.RedisResult {
-	begun := l.now()
-	command = command.ToPipe()
-	call := func() rueidislib.RedisResult {
-		l.calls.Add(1)
-		defer l.calls.Add(-1)
-		result := l.Client.Do(l.calm(ctx), command)
-		l.note(begun, result.NonRedisError())
-		return result
+	piped := command.ToPipe()
+	if l.trusted(ctx, l.now()) {
+		return l.do(ctx, piped)
 	}
-	if l.trusted(ctx, begun) {
-		return call()
-	}
-	result, err := leave(ctx, call)
+	result, err := leave(ctx, func() rueidislib.RedisResult { return l.do(ctx, piped) })
 	if err != nil {
 		return rueidislib.NewErrorResult(err)
 	}
 	return result
 }
 
+func (l *line) do(ctx context.Context, command rueidislib.Completed) rueidislib.RedisResult {
+	l.calls.Add(1)
+	result := l.Client.Do(l.calm(ctx), command)
+	l.calls.Add(-1)
+	l.note(l.now(), result.NonRedisError())
+	return result
+}
+
 // DoMulti sends some commands on one of the pipelining connections.
 func (l *line) DoMulti(ctx context.Context, commands ...rueidislib.Completed) []rueidislib.RedisResult {
-	begun := l.now()
 	for i := range commands {
 		commands[i] = commands[i].ToPipe()
 	}
-	count := len(commands)
-	call := func() []rueidislib.RedisResult {
-		l.calls.Add(1)
-		defer l.calls.Add(-1)
-		results := l.Client.DoMulti(l.calm(ctx), commands...)
-		l.note(begun, results[0].NonRedisError())
-		return results
+	if l.trusted(ctx, l.now()) {
+		return l.doMulti(ctx, commands)
 	}
-	if l.trusted(ctx, begun) {
-		return call()
-	}
-	results, err := leave(ctx, call)
+	results, err := leave(ctx, func() []rueidislib.RedisResult { return l.doMulti(ctx, commands) })
 	if err != nil {
-		results = make([]rueidislib.RedisResult, count)
+		results = make([]rueidislib.RedisResult, len(commands))
 		for i := range results {
 			results[i] = rueidislib.NewErrorResult(err)
 		}
 	}
+	return results
+}
+
+func (l *line) doMulti(ctx context.Context, commands []rueidislib.Completed) []rueidislib.RedisResult {
+	l.calls.Add(1)
+	results := l.Client.DoMulti(l.calm(ctx), commands...)
+	l.calls.Add(-1)
+	l.note(l.now(), results[0].NonRedisError())
 	return results
 }
 

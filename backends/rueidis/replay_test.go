@@ -360,3 +360,21 @@ func TestInvalidationsAreChained(t *testing.T) {
 		t.Fatal("the app's OnInvalidations was not called")
 	}
 }
+
+// Replicas lag behind: what an app's client sends to them must not be ours, not
+// even the reads of its cache. The replica here is an empty server.
+func TestReplicasAreNotAsked(t *testing.T) {
+	server, replica := redistest.Start(t), redistest.Start(t)
+	replicas := option(server.Addr())
+	replicas.Standalone.ReplicaAddress = []string{replica.Addr()}
+	replicas.SendToReplicas = func(command rueidislib.Completed) bool { return command.IsReadOnly() }
+	b := fromClient(t, client(t, replicas), prefixed(t))
+	commands := sent(t, replica.Addr(), func() {
+		complete(t, b, "key", "answer")
+		hot(t, server.Addr(), b, "key", "answer")
+		if record, err := b.Fetch(within(t), "key"); err != nil || record.State != backend.Completed {
+			t.Fatalf("Fetch: %v, %v", record.State, err)
+		}
+	})
+	expectSent(t, "the replica was", commands)
+}
