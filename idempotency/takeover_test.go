@@ -1,0 +1,510 @@
+package idempotency_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/conformance/faults"
+	"github.com/reprise-go/reprise/idempotency"
+)
+
+type decision = idempotency.Decision[string]
+
+// asked is a Reconcile function that counts its calls.
+func asked(n *counter, answer func(ctx context.Context) (decision, error)) func(context.Context, idempotency.Abandoned) (decision, error) {
+	return func(ctx context.Context, _ idempotency.Abandoned) (decision, error) {
+		n.add()
+		return answer(ctx)
+	}
+}
+
+func TestRerunTakesOver(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{})
+		charge := operation(t, p, idempotency.OperationOptions[string]{})
+		abandoned := r.abandon("k")
+		a := <-start(t.Context(), charge, key("k"), func(ctx context.Context) (string, error) {
+			execution, ok := idempotency.ExecutionOf(ctx)
+			if !ok || execution.Attempt != 2 || execution.Fence <= abandoned.Fence || execution.Key != "k" {
+				t.Errorf("execution %+v", execution)
+			}
+			return "paid", nil
+		})
+		wantAnswer(t, a, "paid", false)
+		claims := p.log.takings()
+		if len(claims) != 2 || claims[0].claim.Seen != 0 || claims[1].claim.Seen != abandoned.Fence || claims[0].token == claims[1].token {
+			t.Errorf("claims %+v; want one that looks, and another intention that takes what was seen", claims)
+		}
+		r.idle(p)
+	})
+}
+
+// Under Fail a person decides: every caller is told, nobody runs, nothing
+// changes, and Resolve gives all of them their answer.
+func TestFailWithManyWaiters(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		here, there := r.process(idempotency.Options{}), r.process(idempotency.Options{})
+		token := backend.Token{1}
+		r.claimBy(token, "k", time.Minute)
+		var runs counter
+		var calls []<-chan answer[string]
+		var resolver *idempotency.Operation[string]
+		for _, p := range []*process{here, there} {
+			charge := operation(t, p, idempotency.OperationOptions[string]{OnAbandoned: idempotency.Fail, WaitTimeout: time.Hour})
+			resolver = charge
+			for range 300 {
+				calls = append(calls, start(t.Context(), charge, key("k"), returns("paid", &runs)))
+			}
+		}
+		before := r.fetch("k")
+		for _, call := range calls {
+			a := <-call
+			wantError(t, a, idempotency.ErrAbandoned)
+			if a.Attempt != 1 || a.Fence != before.Fence {
+				t.Fatalf("attempt %d, fence %d: not those of the record in the way", a.Attempt, a.Fence)
+			}
+		}
+		runs.want(t, 0)
+		if after := r.fetch("k"); after.State != backend.Abandoned || after.Token != token || after.Fence != before.Fence {
+			t.Errorf("the record became %+v", after)
+		}
+		if err := resolver.Resolve(t.Context(), "k", "by hand", nil); err != nil {
+			t.Fatal(err)
+		}
+		wantAnswer(t, <-start(t.Context(), resolver, key("k"), returns("paid", &runs)), "by hand", true)
+		runs.want(t, 0)
+		r.idle(here, there)
+	})
+}
+
+// After Keep the key is vacant, under any policy.
+func TestAbandonedIsForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{Keep: time.Hour})
+		charge := operation(t, p, idempotency.OperationOptions[string]{OnAbandoned: idempotency.Fail})
+		call := start(t.Context(), charge, key("k"), func(context.Context) (string, error) { goexit(); return "", nil })
+		<-call
+		wantError(t, <-start(t.Context(), charge, key("k"), returns("paid", new(counter))), idempotency.ErrAbandoned)
+		time.Sleep(time.Hour)
+		wantAnswer(t, <-start(t.Context(), charge, key("k"), returns("paid", new(counter))), "paid", false)
+	})
+}
+
+// Two processes have seen the same abandoned attempt: one takes over, the other
+// waits for it.
+func TestTwoDecideOnTheSameAttempt(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		here, there := r.process(idempotency.Options{}), r.process(idempotency.Options{})
+		r.abandon("k")
+		var both counter
+		arrived := make(chan struct{})
+		for _, p := range []*process{here, there} {
+			p.log.onClaim = func(ctx context.Context, n int, claim backend.ClaimRequest) (backend.Record, error) {
+				record, err := p.log.next.Claim(ctx, storageKey("k"), claim)
+				if n == 1 { // both have looked before either takes
+					if both.add(); both.count() == 2 {
+						close(arrived)
+					}
+					<-arrived
+				}
+				return record, err
+			}
+		}
+		var runs, questions counter
+		reconcile := idempotency.OperationOptions[string]{Reconcile: asked(&questions, func(context.Context) (decision, error) {
+			time.Sleep(time.Second)
+			return idempotency.RunAgain[string](), nil
+		})}
+		a := start(t.Context(), operation(t, here, reconcile), key("k"), takes(time.Second, "paid", &runs))
+		b := start(t.Context(), operation(t, there, reconcile), key("k"), takes(time.Second, "paid", &runs))
+		x, y := <-a, <-b
+		wantAnswer(t, x, "paid", x.Replayed)
+		wantAnswer(t, y, "paid", !x.Replayed)
+		runs.want(t, 1)
+		if questions.count() != 1 {
+			t.Errorf("Reconcile was asked %d times", questions.count())
+		}
+		r.idle(here, there)
+	})
+}
+
+// Whoever was quicker may be gone again: then the record is looked at anew, with
+// another token for another intention.
+func TestOvertakenTakeover(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{})
+		r.abandon("k")
+		p.log.onClaim = func(ctx context.Context, n int, claim backend.ClaimRequest) (backend.Record, error) {
+			if n == 2 || n == 3 {
+				other := backend.Token{byte(n)}
+				r.claimBy(other, "k", time.Minute)
+				r.endBy(other, "k", backend.Abandon)
+			}
+			return p.log.next.Claim(ctx, storageKey("k"), claim)
+		}
+		charge := operation(t, p, idempotency.OperationOptions[string]{})
+		a := <-start(t.Context(), charge, key("k"), returns("paid", new(counter)))
+		wantAnswer(t, a, "paid", false)
+		claims := p.log.takings()
+		if len(claims) != 4 || a.Attempt != 4 {
+			t.Fatalf("%d claims, attempt %d", len(claims), a.Attempt)
+		}
+		tokens := map[backend.Token]bool{}
+		for i, q := range claims {
+			if tokens[q.token] || i > 0 && q.claim.Seen <= claims[i-1].claim.Seen {
+				t.Errorf("claim %d repeats a token or what was seen: %+v", i, q.claim)
+			}
+			tokens[q.token] = true
+		}
+	})
+}
+
+// Fingerprint and operation come before the policy.
+func TestAbandonedByAnotherRequest(t *testing.T) {
+	for name, policy := range map[string]idempotency.AbandonedPolicy{"rerun": idempotency.Rerun, "fail": idempotency.Fail} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p := r.process(idempotency.Options{})
+				charge := operation(t, p, idempotency.OperationOptions[string]{Name: "charge", OnAbandoned: policy})
+				refund := operation(t, p, idempotency.OperationOptions[string]{Name: "refund", OnAbandoned: policy})
+				<-start(t.Context(), charge, idempotency.Call{Key: "k", Fingerprint: []byte("a")}, func(context.Context) (string, error) { goexit(); return "", nil })
+				var runs counter
+				wantError(t, <-start(t.Context(), charge, idempotency.Call{Key: "k", Fingerprint: []byte("b")}, returns("paid", &runs)), idempotency.ErrFingerprintMismatch)
+				wantError(t, <-start(t.Context(), refund, key("k"), returns("paid", &runs)), idempotency.ErrFingerprintMismatch)
+				runs.want(t, 0)
+				if state := r.fetch("k").State; state != backend.Abandoned {
+					t.Errorf("the key is %v", state)
+				}
+			})
+		})
+	}
+}
+
+var errDown = errors.New("provider is down")
+
+func TestReconcile(t *testing.T) {
+	errProvider := errors.New("provider: declined")
+	for name, test := range map[string]struct {
+		answer   func(context.Context) (decision, error)
+		state    backend.State
+		leader   func(*testing.T, answer[string])
+		follower func(*testing.T, answer[string])
+		asked    int
+		runs     int
+	}{
+		"a value": {
+			func(context.Context) (decision, error) { return idempotency.Answer("found", nil), nil }, backend.Completed,
+			func(t *testing.T, a answer[string]) { wantAnswer(t, a, "found", true) },
+			func(t *testing.T, a answer[string]) { wantAnswer(t, a, "found", true) }, 1, 0,
+		},
+		"an error": {
+			func(context.Context) (decision, error) { return idempotency.Answer("ignored", errProvider), nil }, backend.Completed,
+			wantReplayedText(errProvider.Error()), wantReplayedText(errProvider.Error()), 1, 0,
+		},
+		"run again": {
+			func(context.Context) (decision, error) { return idempotency.RunAgain[string](), nil }, backend.Completed,
+			func(t *testing.T, a answer[string]) { wantAnswer(t, a, "paid", false) },
+			func(t *testing.T, a answer[string]) { wantAnswer(t, a, "paid", true) }, 1, 1,
+		},
+		"unknown": {
+			func(context.Context) (decision, error) { return idempotency.Unknown[string](), nil }, backend.Abandoned,
+			func(t *testing.T, a answer[string]) { wantError(t, a, idempotency.ErrAbandoned) },
+			func(t *testing.T, a answer[string]) { wantError(t, a, idempotency.ErrAbandoned) }, 1, 0,
+		},
+		"fails": {
+			func(context.Context) (decision, error) { return idempotency.Answer("not this", nil), errDown }, backend.Abandoned,
+			func(t *testing.T, a answer[string]) {
+				wantError(t, a, idempotency.ErrAbandoned)
+				wantError(t, a, errDown)
+			},
+			func(t *testing.T, a answer[string]) { wantError(t, a, errDown) }, 1, 0,
+		},
+		"panics": {
+			func(context.Context) (decision, error) { panic("reconcile") }, backend.Abandoned,
+			func(t *testing.T, a answer[string]) {
+				if a.panicked != "reconcile" {
+					t.Errorf("got %v, %v", a.err, a.panicked)
+				}
+			},
+			func(t *testing.T, a answer[string]) {
+				if a.panicked != "reconcile" { // it asks in its turn
+					t.Errorf("got %v, %v", a.err, a.panicked)
+				}
+			}, 2, 0,
+		},
+		"exits": {
+			func(context.Context) (decision, error) { goexit(); return decision{}, nil }, backend.Abandoned,
+			func(t *testing.T, a answer[string]) { wantError(t, a, errGoexit) },
+			func(t *testing.T, a answer[string]) { wantError(t, a, errGoexit) }, 2, 0,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p := r.process(idempotency.Options{Lease: lease})
+				abandoned := r.abandon("k")
+				var questions, runs counter
+				charge := operation(t, p, idempotency.OperationOptions[string]{
+					Reconcile: func(ctx context.Context, a idempotency.Abandoned) (decision, error) {
+						questions.add()
+						if a.Key != "k" || questions.count() == 1 && (a.Attempt != abandoned.Attempt || a.Fence != abandoned.Fence) {
+							t.Errorf("asked about %+v", a)
+						}
+						for range 10 {
+							time.Sleep(lease / 2) // under a lease that is renewed
+							if record := r.fetch("k"); record.State != backend.Claimed {
+								t.Errorf("the key is %v while Reconcile is asked", record.State)
+							}
+						}
+						return test.answer(ctx)
+					},
+				})
+				leader := start(t.Context(), charge, idempotency.Call{Key: "k", WaitTimeout: time.Hour}, returns("paid", &runs))
+				synctest.Wait()
+				follower := start(t.Context(), charge, idempotency.Call{Key: "k", WaitTimeout: time.Hour}, returns("paid", &runs))
+				test.leader(t, <-leader)
+				test.follower(t, <-follower)
+				runs.want(t, test.runs)
+				if questions.count() != test.asked {
+					t.Errorf("Reconcile was asked %d times, want %d", questions.count(), test.asked)
+				}
+				if state := r.fetch("k").State; state != test.state {
+					t.Errorf("the key is %v, want %v", state, test.state)
+				}
+				if n := len(p.log.endings(backend.Release)); n != 0 {
+					t.Errorf("%d releases: an undecided takeover ends by Abandon", n)
+				}
+				r.idle(p)
+			})
+		})
+	}
+}
+
+func wantReplayedText(text string) func(*testing.T, answer[string]) {
+	return func(t *testing.T, a answer[string]) {
+		t.Helper()
+		var replayed *idempotency.ReplayedError
+		if !errors.As(a.err, &replayed) || a.err.Error() != text || a.Value != "" || !a.Replayed {
+			t.Errorf("got %q, %v", a.Value, a.err)
+		}
+	}
+}
+
+// The caller's ctx ends while Reconcile is asked: its answer isn't used, the key
+// stays abandoned, and a follower, whose ctx is alive, asks in its turn.
+func TestReconcileCutShort(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{})
+		r.abandon("k")
+		var questions, runs counter
+		charge := operation(t, p, idempotency.OperationOptions[string]{Reconcile: asked(&questions, func(ctx context.Context) (decision, error) {
+			if questions.count() == 1 {
+				<-ctx.Done()
+			}
+			return idempotency.Answer("found", nil), nil
+		})})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		leader := start(ctx, charge, key("k"), returns("paid", &runs))
+		synctest.Wait()
+		follower := start(t.Context(), charge, key("k"), returns("paid", &runs))
+		a := <-leader
+		wantError(t, a, idempotency.ErrAbandoned)
+		wantAnswer(t, <-follower, "found", true)
+		if questions.count() != 2 || len(p.log.endings(backend.Abandon)) != 1 {
+			t.Errorf("asked %d times, %d times abandoned", questions.count(), len(p.log.endings(backend.Abandon)))
+		}
+		runs.want(t, 0)
+		r.idle(p)
+	})
+}
+
+// The lease is lost while Reconcile is asked: whatever it answers, nothing is
+// recorded and nothing runs.
+func TestReconcileLosesItsLease(t *testing.T) {
+	for name, found := range map[string]decision{"answer": idempotency.Answer("found", nil), "run again": idempotency.RunAgain[string]()} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p := r.process(idempotency.Options{Lease: lease})
+				p.log.onClaim = func(ctx context.Context, _ int, claim backend.ClaimRequest) (backend.Record, error) {
+					if claim.Renewal {
+						return backend.Record{}, faults.ErrUnknownOutcome
+					}
+					return p.log.next.Claim(ctx, storageKey("k"), claim)
+				}
+				r.abandon("k")
+				var runs counter
+				charge := operation(t, p, idempotency.OperationOptions[string]{Reconcile: func(ctx context.Context, _ idempotency.Abandoned) (decision, error) {
+					<-ctx.Done()
+					if context.Cause(ctx) != idempotency.ErrLeaseLost {
+						t.Errorf("cause %v", context.Cause(ctx))
+					}
+					return found, nil
+				}})
+				wantError(t, <-start(t.Context(), charge, key("k"), returns("paid", &runs)), idempotency.ErrAbandoned)
+				runs.want(t, 0)
+				if record := r.fetch("k"); record.State != backend.Abandoned {
+					t.Errorf("the key is %v", record.State)
+				}
+				r.idle(p)
+			})
+		})
+	}
+}
+
+// The takeover is applied and its reply lost; the repeated request is told
+// "yours", and Reconcile is asked all the same.
+func TestLostReplyOfATakeover(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{})
+		r.abandon("k")
+		p.faults.OnNth(faults.Of(faults.Claim), 2, faults.LoseReply)
+		var questions, runs counter
+		charge := operation(t, p, idempotency.OperationOptions[string]{Reconcile: asked(&questions, func(context.Context) (decision, error) {
+			return idempotency.Answer("found", nil), nil
+		})})
+		wantAnswer(t, <-start(t.Context(), charge, key("k"), returns("paid", &runs)), "found", true)
+		claims := p.log.takings()
+		if len(claims) != 3 || claims[1].token != claims[2].token || claims[1].claim.Seen != claims[2].claim.Seen {
+			t.Errorf("claims %+v", claims)
+		}
+		if questions.count() != 1 {
+			t.Errorf("Reconcile was asked %d times", questions.count())
+		}
+		runs.want(t, 0)
+	})
+}
+
+// The same, and the caller leaves: another goes on with the takeover and asks.
+func TestBatonOfATakeover(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{})
+		r.abandon("k")
+		ctx, cancel := context.WithCancel(t.Context())
+		p.log.onClaim = func(claimCtx context.Context, n int, claim backend.ClaimRequest) (backend.Record, error) {
+			record, err := p.log.next.Claim(claimCtx, storageKey("k"), claim)
+			if n == 2 {
+				time.Sleep(time.Second)
+				cancel()
+			}
+			return record, err
+		}
+		var questions, runs counter
+		reconcile := operation(t, p, idempotency.OperationOptions[string]{Reconcile: asked(&questions, func(context.Context) (decision, error) {
+			return idempotency.Answer("found", nil), nil
+		})})
+		strict := operation(t, p, idempotency.OperationOptions[string]{OnAbandoned: idempotency.Fail})
+		leader := start(ctx, reconcile, key("k"), returns("paid", &runs))
+		synctest.Wait()
+		cautious := start(t.Context(), strict, key("k"), returns("paid", &runs))
+		synctest.Wait()
+		follower := start(t.Context(), reconcile, key("k"), returns("paid", &runs))
+		wantError(t, <-leader, context.Canceled)
+		// It got the baton and decided not to run; the takeover went on to the next.
+		wantError(t, <-cautious, idempotency.ErrAbandoned)
+		wantAnswer(t, <-follower, "found", true)
+		runs.want(t, 0)
+		if n := len(p.log.takings()); n != 2 || questions.count() != 1 {
+			t.Errorf("%d claims, asked %d times", n, questions.count())
+		}
+		r.idle(p)
+	})
+}
+
+// An owned takeover whose last caller leaves before it has decided ends by
+// Abandon, under a proven lease: a release would launder "nobody knows".
+func TestUndecidedTakeoverIsAbandoned(t *testing.T) {
+	for _, policy := range []idempotency.AbandonedPolicy{idempotency.Rerun, idempotency.Reconcile} {
+		t.Run(fmt.Sprint(policy), func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p := r.process(idempotency.Options{})
+				r.abandon("k")
+				ctx, cancel := context.WithCancel(t.Context())
+				p.log.onClaim = func(claimCtx context.Context, n int, claim backend.ClaimRequest) (backend.Record, error) {
+					record, err := p.log.next.Claim(claimCtx, storageKey("k"), claim)
+					if n == 2 {
+						cancel()
+					}
+					return record, err
+				}
+				options := idempotency.OperationOptions[string]{OnAbandoned: policy}
+				if policy == idempotency.Reconcile {
+					options.Reconcile = func(context.Context, idempotency.Abandoned) (decision, error) {
+						t.Error("asked although the caller had left")
+						return decision{}, nil
+					}
+				}
+				wantError(t, <-start(ctx, operation(t, p, options), key("k"), returns("paid", new(counter))), context.Canceled)
+				r.idle(p)
+				ends := p.log.endings(backend.Abandon)
+				if len(ends) != 1 || !ends[0].commit.LeaseHeld || ends[0].token != p.log.takings()[1].token || len(p.log.endings(backend.Release)) != 0 {
+					t.Errorf("requests %+v", p.log.of(nil))
+				}
+				record := r.fetch("k")
+				if record.State != backend.Abandoned || record.Attempt != 2 {
+					t.Errorf("the record is %+v", record)
+				}
+			})
+		})
+	}
+}
+
+// The decision can't be recorded: its value is returned beside a CommitError,
+// and a later call asks again.
+func TestUnrecordedDecision(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{Lease: lease})
+		r.abandon("k")
+		p.faults.OnNth(faults.Of(faults.Commit), 1, faults.Fail(backend.ErrPermanent))
+		var questions counter
+		charge := operation(t, p, idempotency.OperationOptions[string]{Reconcile: asked(&questions, func(context.Context) (decision, error) {
+			return idempotency.Answer("found", nil), nil
+		})})
+		a := <-start(t.Context(), charge, key("k"), returns("paid", new(counter)))
+		var commitErr *idempotency.CommitError
+		if a.Value != "found" || !errors.As(a.err, &commitErr) {
+			t.Errorf("got %q, %v", a.Value, a.err)
+		}
+		wantAnswer(t, <-start(t.Context(), charge, key("k"), returns("paid", new(counter))), "found", true)
+		if questions.count() != 2 {
+			t.Errorf("asked %d times", questions.count())
+		}
+		r.idle(p)
+	})
+}
+
+// While Reconcile was asked another took over and answered: that answer counts.
+func TestOvertakenDecision(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p, other := r.process(idempotency.Options{Lease: lease, MaxHold: time.Second}), r.process(idempotency.Options{})
+		r.abandon("k")
+		there := operation(t, other, idempotency.OperationOptions[string]{})
+		charge := operation(t, p, idempotency.OperationOptions[string]{Reconcile: func(context.Context, idempotency.Abandoned) (decision, error) {
+			r.store.Forget(t.Context(), storageKey("k"))
+			wantAnswer(t, <-start(t.Context(), there, key("k"), returns("winner", new(counter))), "winner", false)
+			return idempotency.Answer("found", nil), nil
+		}})
+		wantAnswer(t, <-start(t.Context(), charge, key("k"), returns("paid", new(counter))), "winner", true)
+		r.idle(p, other)
+	})
+}
+
+// Reconcile can't call its own key.
+func TestReconcileIsReentrant(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{})
+		r.abandon("k")
+		var charge *idempotency.Operation[string]
+		charge = operation(t, p, idempotency.OperationOptions[string]{Reconcile: func(ctx context.Context, _ idempotency.Abandoned) (decision, error) {
+			_, err := charge.Run(ctx, "k", returns("nested", new(counter)))
+			return decision{}, err
+		}})
+		a := <-start(t.Context(), charge, key("k"), returns("paid", new(counter)))
+		wantError(t, a, idempotency.ErrReentrant)
+		wantError(t, a, idempotency.ErrAbandoned)
+	})
+}
