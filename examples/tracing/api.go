@@ -27,8 +27,8 @@ import (
 )
 
 // lease is how long a killed process blocks its key. The default of 30 s is a good
-// one; a second makes the example short.
-const lease = time.Second
+// one; two seconds make the example short.
+const lease = 2 * time.Second
 
 // api is one process of the payments API.
 type api struct {

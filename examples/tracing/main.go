@@ -14,7 +14,7 @@ import (
 
 func main() { os.Exit(run()) }
 
-const deadline = time.Minute // for the whole run, which takes two or three seconds
+const deadline = time.Minute // for the whole run, which takes three seconds
 
 // run returns the exit status: 0 when all is well, 1 when a call got its answer in
 // another way than it should or the program failed, 2 for wrong arguments.

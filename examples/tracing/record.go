@@ -80,8 +80,8 @@ func (r *record) killed(process string, at time.Time) {
 	}
 }
 
-// untilWaiting returns once the call of that step waits for another one.
-func (r *record) untilWaiting(ctx context.Context, step string) error {
+// untilWaiting returns once the call of that request waits for another one.
+func (r *record) untilWaiting(ctx context.Context, of *sent) error {
 	for {
 		r.mu.Lock()
 		changed := r.changed
@@ -89,7 +89,7 @@ func (r *record) untilWaiting(ctx context.Context, step string) error {
 		for _, s := range r.spans {
 			if s.Name == "idempotency.wait" {
 				root := r.rootOf(s)
-				waiting = waiting || root != nil && root.attribute(stepAttribute) == step
+				waiting = waiting || root != nil && root.attribute(stepAttribute) == of.step
 			}
 		}
 		r.mu.Unlock()
@@ -98,6 +98,8 @@ func (r *record) untilWaiting(ctx context.Context, step string) error {
 		}
 		select {
 		case <-changed:
+		case <-of.done:
+			return fmt.Errorf("%s: it was answered, and did not wait", of.title)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

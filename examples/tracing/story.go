@@ -49,6 +49,8 @@ type story struct {
 	resume chan struct{} // closed to let that charge go on
 	killed chan struct{} // closed once the victim is dead
 	flawed error         // of the kill
+	// A booking that comes twice, after a lease was lost, happens but once.
+	hold, kill sync.Once
 }
 
 func newStory() *story {
@@ -89,35 +91,35 @@ func (s *story) tell(ctx context.Context) (err error) {
 		return err
 	}
 	click := s.send(ctx, first, retried, request{"click", "a double click meanwhile", panelRetries, []string{"joined"}, http.StatusOK})
-	if err := s.record.untilWaiting(ctx, "click"); err != nil {
+	if err := s.record.untilWaiting(ctx, click); err != nil {
 		return err
 	}
 	retry := s.send(ctx, second, retried, request{"retry", "a retry at the other process meanwhile", panelRetries, []string{"waited"}, http.StatusOK})
-	if err := s.record.untilWaiting(ctx, "retry"); err != nil {
+	if err := s.record.untilWaiting(ctx, retry); err != nil {
 		return err
 	}
 	close(s.resume)
-	if err := errors.Join(charge(), click(), retry()); err != nil {
+	if err := errors.Join(charge.answered(), click.answered(), retry.answered()); err != nil {
 		return err
 	}
 	late := s.send(ctx, second, retried, request{"late", "another retry, afterwards", panelRetries, []string{"replayed"}, http.StatusOK})
-	if err := late(); err != nil {
+	if err := late.answered(); err != nil {
 		return err
 	}
 	other := retried
 	other.Amount++
 	refused := s.send(ctx, second, other, request{"other", "the same key for another amount", "", []string{"refused"}, http.StatusUnprocessableEntity})
-	if err := refused(); err != nil {
+	if err := refused.answered(); err != nil {
 		return err
 	}
 
 	declined := payment{Reference: keyDeclined, Amount: 9900, Card: declinedCard}
 	decline := s.send(ctx, second, declined, request{"decline", "a card that is declined", "", []string{"executed"}, http.StatusPaymentRequired})
-	if err := decline(); err != nil {
+	if err := decline.answered(); err != nil {
 		return err
 	}
 	again := s.send(ctx, first, declined, request{"again", "its retry (an error is an answer too)", "", []string{"replayed"}, http.StatusPaymentRequired})
-	if err := again(); err != nil {
+	if err := again.answered(); err != nil {
 		return err
 	}
 
@@ -129,13 +131,13 @@ func (s *story) tell(ctx context.Context) (err error) {
 	if err := until(ctx, s.killed); err != nil {
 		return err
 	}
-	if err := errors.Join(s.flawed, dead()); err != nil {
+	if err := errors.Join(s.flawed, dead.answered()); err != nil {
 		return err
 	}
 	// A second later than usual, on a machine that stood still, nobody is waited for.
 	takeover := s.send(ctx, second, orphaned,
 		request{"takeover", "its retry, which asks the card network", panelCrash, []string{"waited", "replayed"}, http.StatusOK})
-	if err := takeover(); err != nil {
+	if err := takeover.answered(); err != nil {
 		return err
 	}
 	restarted, err := s.start("api-1 restarted")
@@ -143,23 +145,25 @@ func (s *story) tell(ctx context.Context) (err error) {
 		return err
 	}
 	last := s.send(ctx, restarted, orphaned, request{"last", "another retry, afterwards", panelCrash, []string{"replayed"}, http.StatusOK})
-	return last()
+	return last.answered()
 }
 
 // booked is called by the card network, before it answers.
 func (s *story) booked(ctx context.Context, reference string) {
 	switch reference {
 	case keyRetried:
-		close(s.held)
+		s.hold.Do(func() { close(s.held) })
 		_ = until(ctx, s.resume)
 	case keyOrphaned:
-		s.mu.Lock()
-		victim := s.victim
-		s.mu.Unlock()
-		s.flawed = victim.flush(ctx)
-		victim.crash()
-		s.record.killed(victim.name, time.Now())
-		close(s.killed)
+		s.kill.Do(func() {
+			s.mu.Lock()
+			victim := s.victim
+			s.mu.Unlock()
+			s.flawed = victim.flush(ctx)
+			victim.crash()
+			s.record.killed(victim.name, time.Now())
+			close(s.killed)
+		})
 	}
 }
 
@@ -197,24 +201,32 @@ func (s *story) stop() error {
 	return errors.Join(errs...)
 }
 
-// send sends a request; what it returns waits for the answer. Another answer than
-// the request's ends the story.
-func (s *story) send(ctx context.Context, to *process, p payment, r request) (answered func() error) {
+// send sends a request. Another answer than the one that it should get ends the
+// story.
+func (s *story) send(ctx context.Context, to *process, p payment, r request) *sent {
 	s.requests = append(s.requests, r)
-	var failed error
-	done := make(chan struct{})
+	out := &sent{request: r, done: make(chan struct{})}
 	go func() {
-		defer close(done)
+		defer close(out.done)
 		status, err := s.post(ctx, to.url, p, r.step)
 		if status != r.status {
-			failed = fmt.Errorf("%s: status %d, want %d (%v)", r.title, status, r.status, err)
-			s.fail(failed)
+			out.failed = fmt.Errorf("%s: status %d, want %d (%v)", r.title, status, r.status, err)
+			s.fail(out.failed)
 		}
 	}()
-	return func() error {
-		<-done // it ends with ctx
-		return failed
-	}
+	return out
+}
+
+// sent is a request that is under way.
+type sent struct {
+	request
+	done   chan struct{} // closed when it was answered, or ctx has ended
+	failed error
+}
+
+func (s *sent) answered() error {
+	<-s.done
+	return s.failed
 }
 
 func (s *story) post(ctx context.Context, url string, p payment, step string) (status int, err error) {
