@@ -49,6 +49,9 @@ func TestCloseWakesAndRefuses(t *testing.T) {
 		if held := store.Held(); held.Records+held.Filed+held.Buckets+held.Watches != 0 {
 			t.Errorf("the closed store holds %+v", held)
 		}
+		if store.StopTimer() {
+			t.Error("the closed store has a pending timer")
+		}
 	})
 }
 

@@ -35,3 +35,11 @@ type Held struct {
 	Records, Filed, Buckets, Watches int
 	Armed                            bool
 }
+
+// StopTimer tells whether a timer was pending, and stops it.
+func (b *Backend) StopTimer() bool {
+	j := &b.janitor
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.timer != nil && j.timer.Stop()
+}

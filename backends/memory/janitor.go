@@ -15,6 +15,7 @@ type janitor struct {
 	next   atomic.Int64
 	mu     sync.Mutex
 	timer  *time.Timer // made when it is first needed
+	sweeps uint64      // how many have begun
 	closed bool
 }
 
@@ -23,29 +24,27 @@ type janitor struct {
 // never before it looks at the shard, so either it sees the record or we see
 // that.
 func (b *Backend) sweepBy(due int64) {
-	if due < b.janitor.next.Load() {
+	j := &b.janitor
+	if due < j.next.Load() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
 		b.arm(due)
 	}
 }
 
-// arm makes the timer fire at due, unless it fires earlier. For never, it stops
-// a timer that nobody has armed since the sweep began.
+// arm makes the timer fire at due, unless it fires earlier. The caller holds the
+// janitor's lock.
 func (b *Backend) arm(due int64) {
 	j := &b.janitor
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	switch next := j.next.Load(); {
-	case j.closed:
-	case due < next:
-		j.next.Store(due)
-		wait := time.Duration(due - b.now())
-		if j.timer == nil {
-			j.timer = time.AfterFunc(wait, sweepLater(weak.Make(b)))
-		} else {
-			j.timer.Reset(wait)
-		}
-	case next == never && j.timer != nil:
-		j.timer.Stop()
+	if due >= j.next.Load() || j.closed {
+		return
+	}
+	j.next.Store(due)
+	wait := time.Duration(due - b.now())
+	if j.timer == nil {
+		j.timer = time.AfterFunc(wait, sweepLater(weak.Make(b)))
+	} else {
+		j.timer.Reset(wait)
 	}
 }
 
@@ -60,13 +59,29 @@ func sweepLater(store weak.Pointer[Backend]) func() {
 }
 
 // sweep gives back the memory of what is over, and arms the timer for the rest.
+// Of several at once, only the one that began last has seen all that stays.
 func (b *Backend) sweep() {
-	b.janitor.next.Store(never)
+	j := &b.janitor
+	j.mu.Lock()
+	j.sweeps++
+	mine := j.sweeps
+	j.next.Store(never)
+	j.mu.Unlock()
+
 	earliest := int64(never)
 	for i := range b.shards {
 		earliest = min(earliest, b.sweepShard(&b.shards[i]))
 	}
-	b.arm(earliest)
+
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case mine != j.sweeps:
+	case earliest != never:
+		b.arm(earliest)
+	case j.next.Load() == never && j.timer != nil:
+		j.timer.Stop()
+	}
 }
 
 // sweepBatch bounds how long a sweep keeps a shard from its verbs.

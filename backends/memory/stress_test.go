@@ -167,7 +167,7 @@ func TestStress(t *testing.T) {
 				t.Errorf("%d keys were completed and %d takeovers seen: the test tests nothing", completed, takeovers)
 			}
 			t.Logf("%d of %d keys completed, %d takeovers", completed, keys, takeovers)
-			if held := store.Held(); held.Watches != 0 || held.Records != held.Filed {
+			if held := store.Held(); held.Watches != 0 || held.Records != keys || held.Filed != keys {
 				t.Errorf("the store holds %+v", held)
 			}
 		})

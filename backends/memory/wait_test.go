@@ -141,6 +141,33 @@ func TestWaitSeesAMomentWithoutALease(t *testing.T) {
 	}
 }
 
+// Taken over, forgotten and claimed back by the one who had it, all before who
+// waits gets to look: the key was another's for a moment.
+func TestWaitSeesATakeover(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			store := newStore(t)
+			held := take(t, store, "key", claimBy(tokenOf(1)))
+			result := startWait(t.Context(), store, "key", held.Token)
+			time.Sleep(30 * time.Second)
+			request := claimBy(tokenOf(2))
+			request.Seen = held.Fence
+			take(t, store, "key", request)
+			if err := store.Forget(t.Context(), "key"); err != nil {
+				t.Fatal(err)
+			}
+			take(t, store, "key", renew(held, 30*time.Second))
+			got := <-result
+			// It sees the lapsed lease itself where it is the quicker of the two.
+			if got.err != nil || got.record.State == backend.Claimed && got.record.Token != request.Token ||
+				got.after != 30*time.Second {
+				t.Fatalf("Wait returned %+v, %v after %v, want what it was when the lease ended",
+					got.record, got.err, got.after)
+			}
+		})
+	}
+}
+
 func TestWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore(t)
