@@ -29,7 +29,8 @@
 // A user of the server needs the keys and channels of the prefix
 // (~reprise:* &reprise:*) and the commands SET, GET, GETRANGE, STRLEN, EXISTS,
 // PTTL, PEXPIRE, RENAME, DEL, PUBLISH, EVAL, EVALSHA, SUBSCRIBE, UNSUBSCRIBE,
-// HELLO and PING, in a cluster also SPUBLISH, SSUBSCRIBE and SUNSUBSCRIBE.
+// HELLO and PING, in a cluster also SPUBLISH, SSUBSCRIBE, SUNSUBSCRIBE and what
+// the client needs for itself (CLUSTER SLOTS, COMMAND).
 // Without the right to subscribe waiters poll once a second; without the right
 // to publish nobody wakes before they look by themselves.
 package goredis

@@ -2,7 +2,6 @@ package goredis
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,7 +24,6 @@ func TestWorkersAreReusedAndEnd(t *testing.T) {
 		p := newWorkers()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		before := runtime.NumGoroutine()
 		for range 100 {
 			if !p.do(ctx, taskFunc(func() {})) {
 				t.Fatal("not finished")
@@ -53,8 +51,8 @@ func TestWorkersAreReusedAndEnd(t *testing.T) {
 		}
 		time.Sleep(3 * reapInterval)
 		synctest.Wait()
-		if n := p.idling(); n != 0 || runtime.NumGoroutine() > before {
-			t.Errorf("%d workers are left, %d goroutines, before %d", n, runtime.NumGoroutine(), before)
+		if n := p.idling(); n != 0 { // and the bubble fails if one runs on
+			t.Errorf("%d workers are left", n)
 		}
 	})
 }
