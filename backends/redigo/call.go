@@ -198,7 +198,10 @@ func (c *call) exchange(conn redis.Conn, again bool) bool {
 	c.conn = conn
 	c.mu.Unlock()
 
-	err := c.backend.greet(c.ctx, conn)
+	var err error
+	if c.wanted() {
+		err = c.backend.greet(c.ctx, conn)
+	}
 	switch {
 	case err != nil:
 		c.fail(classOfDial(err), err, again)
@@ -221,7 +224,15 @@ func (c *call) exchange(conn redis.Conn, again bool) bool {
 	return broken && c.repeatable && ended(c.ctx) == nil
 }
 
-// send tells whether the exchange may be sent: somebody waits for it.
+// wanted tells whether somebody waits for the call.
+func (c *call) wanted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.left && c.ctx.Err() == nil
+}
+
+// send tells whether the exchange may be sent. From then on nobody knows whether
+// it was, until there is an answer.
 func (c *call) send() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -169,6 +170,29 @@ func TestSubscriptionKilledWhileWaiting(t *testing.T) {
 		woken(t, result, backend.Completed)
 		until(t, "nobody listens", func() bool { return len(server.Do(t, "PUBSUB", "CHANNELS").([]any)) == 0 })
 	}
+}
+
+// The pool's read timeout is meant for replies; and a silence is broken by PING.
+func TestSubscriptionOutlastsTheReadTimeout(t *testing.T) {
+	server := redistest.Start(t)
+	b := open(t, newPool(t, server.Addr(), redis.DialReadTimeout(200*time.Millisecond)))
+	record := take(t, b, "key")
+	result := wait(t, b, "key", record.Token)
+	var first, now string
+	list := func() string {
+		list := server.Do(t, "CLIENT", "LIST", "TYPE", "pubsub").(string)
+		now, _, _ = strings.Cut(list, " ")
+		return list
+	}
+	until(t, "somebody listens", func() bool { return strings.Contains(list(), " sub=1 ") })
+	first = now
+	until(t, "a PING was sent", func() bool { return strings.Contains(list(), " cmd=ping ") })
+	until(t, "it was answered long ago", func() bool { return strings.Contains(list(), " idle=1 ") })
+	if now != first {
+		t.Errorf("the subscription's connection was %q and is %q", first, now)
+	}
+	complete(t, b, "key", record, "outcome")
+	woken(t, result, backend.Completed)
 }
 
 // The server closes the connection of a subscriber that doesn't read fast enough.

@@ -48,7 +48,7 @@ var verbs = map[string]func(ctx context.Context, b *redigo.Backend) error{
 }
 
 // large doesn't fit into the buffers of a connection, so that writing blocks.
-var large = strings.Repeat("o", 32<<20)
+var large = strings.Repeat("o", 16<<20)
 
 // endsWithCtx runs every verb on a backend whose server is silent, and expects
 // each to return when its ctx ends, by deadline and by cancel.
@@ -108,8 +108,8 @@ func TestSilentServer(t *testing.T) {
 			return err
 		}},
 		"one that waits": {MaxIdle: 1, MaxActive: 1, Wait: true, DialContext: bare},
-		"wrapped": {MaxIdle: 32, Dial: func() (redis.Conn, error) {
-			conn, err := redis.Dial("tcp", server.Addr(), redis.DialReadTimeout(patience), redis.DialWriteTimeout(patience))
+		"wrapped": {MaxIdle: 32, DialContext: func(ctx context.Context) (redis.Conn, error) {
+			conn, err := redis.DialContext(ctx, "tcp", server.Addr(), redis.DialReadTimeout(patience), redis.DialWriteTimeout(patience))
 			return wrapped{conn}, err
 		}},
 	} {
@@ -240,6 +240,48 @@ func TestPoolInUse(t *testing.T) {
 	}
 	conn.Close()
 	_ = fetch(t, b, "key")
+}
+
+// A dial that ends after the verb has returned: its connection goes into the pool,
+// and nothing was sent.
+func TestNothingIsSentForNobody(t *testing.T) {
+	addr := redistest.Address(t)
+	release := make(chan struct{})
+	var slow atomic.Bool
+	pool := &redis.Pool{MaxIdle: 4, Dial: func() (redis.Conn, error) {
+		if slow.Load() {
+			<-release
+		}
+		return redis.Dial("tcp", addr)
+	}}
+	defer pool.Close()
+	prefix := redistest.Prefix(t)
+	b := openAt(t, pool, prefix)
+	_ = fetch(t, b, "warm")
+	inUse := pool.Get()
+	defer inUse.Close()
+	slow.Store(true)
+	for name, verb := range map[string]func(ctx context.Context) error{
+		"claim": func(ctx context.Context) error { _, err := b.Claim(ctx, "claimed", claiming(newToken())); return err },
+		"commit": func(ctx context.Context) error {
+			request := completing(newToken(), "outcome")
+			request.LeaseHeld = true
+			return b.Commit(ctx, "committed", request)
+		},
+	} {
+		err := verb(withTimeout(t, 20*time.Millisecond))
+		if wrong := oneOf(err, backend.ErrNotApplied); wrong != nil || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v, %v", name, err, wrong)
+		}
+	}
+	close(release)
+	until(t, "the connections are in the pool", func() bool { return pool.IdleCount() == 2 })
+	other := openAt(t, newPool(t, addr), prefix)
+	for _, key := range []string{"claimed", "committed"} {
+		if record := fetch(t, other, key); !record.Unknown() {
+			t.Errorf("%s is %+v", key, record)
+		}
+	}
 }
 
 func withTimeout(tb testing.TB, d time.Duration) context.Context {
