@@ -2,7 +2,6 @@ package wire_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -393,82 +392,6 @@ func TestCommitWithoutSideKeyChangesNothing(t *testing.T) {
 	})
 }
 
-// What isn't a record is never changed, except by Forget.
-func TestForeignValues(t *testing.T) {
-	good := string(wire.AppendClaim(nil, &backend.ClaimRequest{Token: mine, Lease: lease, Keep: keep, Fence: 40}))
-	values := map[string]func(s *server, key string){
-		"empty":        func(s *server, key string) { s.do("SET", key, "", "PX", "100000") },
-		"text":         func(s *server, key string) { s.do("SET", key, strings.Repeat("text ", 20), "PX", "100000") },
-		"truncated":    func(s *server, key string) { s.do("SET", key, good[:30], "PX", "100000") },
-		"newer":        func(s *server, key string) { s.do("SET", key, good[:1]+"\x21"+good[2:], "PX", "100000") },
-		"bytes behind": func(s *server, key string) { s.do("SET", key, good+"x", "PX", "100000") },
-		"no keep":      func(s *server, key string) { s.do("SET", key, good[:32]+"\x00\x00\x00\x00\x00", "PX", "100000") },
-		"no token": func(s *server, key string) {
-			s.do("SET", key, good[:2]+strings.Repeat("\x00", 16)+good[18:], "PX", "100000")
-		},
-		"fence": func(s *server, key string) { s.do("SET", key, good[:22]+"\x20"+good[23:], "PX", "100000") },
-		"hash":  func(s *server, key string) { s.do("HSET", key, "field", "value"); s.do("PEXPIRE", key, "100000") },
-		"list":  func(s *server, key string) { s.do("RPUSH", key, "value"); s.do("PEXPIRE", key, "100000") },
-	}
-	onServers(t, func(t *testing.T, s *server) {
-		for name, prepare := range values {
-			t.Run(name, func(t *testing.T) {
-				s.t = t
-				key := s.key()
-				prepare(s, key)
-				dump := func() string {
-					return fmt.Sprint(s.do("TYPE", key), (s.do("PTTL", key).(int64)+9999)/10_000, s.do("EXISTS", key))
-				}
-				before := dump()
-				renewal := claimOf(mine)
-				renewal.Renewal, renewal.Attempt = true, 1
-				takeover := claimOf(mine)
-				takeover.Seen = 40
-				for verb, err := range map[string]error{
-					"claim":    second(s.claimRaw(key, claimOf(mine))),
-					"takeover": second(s.claimRaw(key, takeover)),
-					"renewal":  second(s.claimRaw(key, renewal)),
-					"complete": second(s.commitRaw(key, commitOf(mine, backend.Complete, "o"))),
-					"release":  second(s.commitRaw(key, commitOf(mine, backend.Release, ""))),
-					"abandon":  second(s.commitRaw(key, commitOf(mine, backend.Abandon, ""))),
-					"large":    second(s.commitLargeRaw(key, "", commitOf(mine, backend.Complete, "o"))),
-					"look":     second(s.look(key)),
-				} {
-					var reply redistest.ReplyError
-					if errors.As(err, &reply) {
-						err = wire.Classify(string(reply))
-					}
-					if !errors.Is(err, backend.ErrCorrupt) {
-						t.Errorf("%s answers %v (%v), want ErrCorrupt", verb, err, reply)
-					}
-				}
-				if now := dump(); now != before {
-					t.Errorf("was %s, is %s", before, now)
-				}
-				if n := s.do("EVAL", wire.ForgetScript, "1", key, wire.Publish).(int64); n != 1 {
-					t.Errorf("forget removed %d keys", n)
-				}
-			})
-		}
-	})
-}
-
-func second[A any](_ A, err error) error { return err }
-
-func TestClaimWithoutTTLIsCorrupt(t *testing.T) {
-	onServers(t, func(t *testing.T, s *server) {
-		key := s.key()
-		s.claim(key, claimOf(theirs))
-		s.do("PERSIST", key)
-		if _, err := s.claimRaw(key, claimOf(mine)); err == nil || wire.Classify(err.Error()) != backend.ErrCorrupt {
-			t.Errorf("a claim answers %v", err)
-		}
-		if _, err := s.look(key); !errors.Is(err, backend.ErrCorrupt) {
-			t.Errorf("a look answers %v", err)
-		}
-	})
-}
-
 func TestFenceGrowsOverTheClock(t *testing.T) {
 	onServers(t, func(t *testing.T, s *server) {
 		key := s.key()
@@ -530,59 +453,6 @@ func TestCommitPassesTheMemoryLimit(t *testing.T) {
 	if err != nil || record.State != backend.Completed || round(record.Remaining) != retention {
 		t.Errorf("the record is %+v, %v", record, err)
 	}
-}
-
-// Messages carry small outcomes, and never fail a commit.
-func TestCommitPublishes(t *testing.T) {
-	onServers(t, func(t *testing.T, s *server) {
-		for _, c := range []struct {
-			name    string
-			request backend.CommitRequest
-			large   bool
-			settles bool
-		}{
-			{"small", commitOf(mine, backend.Complete, "outcome"), false, true},
-			{"medium", commitOf(mine, backend.Complete, strings.Repeat("o", 4096)), false, false},
-			{"large", commitOf(mine, backend.Complete, strings.Repeat("o", 4096)), true, false},
-			{"release", commitOf(mine, backend.Release, ""), false, false},
-			{"abandon", commitOf(mine, backend.Abandon, ""), false, false},
-		} {
-			key := s.key()
-			s.claim(key, claimOf(mine))
-			listener, err := redistest.Dial(s.conn.Addr())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := listener.Do("SUBSCRIBE", key); err != nil {
-				t.Fatal(err)
-			}
-			if c.large {
-				_, err = s.commitLargeRaw(key, "", c.request)
-			} else {
-				_, err = s.commitRaw(key, c.request)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			message, err := listener.Read()
-			if err != nil {
-				t.Fatal(err)
-			}
-			payload := message.([]any)[2].(string)
-			record, ok := wire.ReadPush(payload)
-			if ok != c.settles || ok && (record.Token != mine || string(record.Metadata) != "claim's data") {
-				t.Errorf("%s: message of %d bytes, %v, %+v", c.name, len(payload), ok, record)
-			}
-			listener.Close()
-		}
-		key := s.key()
-		s.claim(key, claimOf(mine))
-		request := commitOf(mine, backend.Complete, "o")
-		reply := s.do("EVAL", wire.CommitScript, "1", key, string(wire.AppendCommit(nil, &request)), "1000", "NOSUCHCOMMAND", "0")
-		if reply.(int64) != 1 {
-			t.Errorf("a commit that can't publish answers %v", reply)
-		}
-	})
 }
 
 func round(d time.Duration) time.Duration { return (d + 10*time.Second).Truncate(20 * time.Second) }
