@@ -48,7 +48,23 @@ func (c *call) intend(f *flight, seen *backend.Record) {
 		if seen.State == backend.Abandoned {
 			abandoned := *seen
 			cl.takeover = &abandoned
+			cl.inherit(&abandoned)
 		}
+	}
+}
+
+// inherit keeps what the record says of its request where the call that takes it
+// over says nothing: a later call is still compared with it.
+func (cl *claim) inherit(abandoned *backend.Record) {
+	who, err := identityOf(abandoned) // err: consider has met it
+	if err != nil {
+		return
+	}
+	if cl.identity.operation == "" {
+		cl.identity.operation = who.operation
+	}
+	if len(cl.identity.fingerprint) == 0 {
+		cl.identity.fingerprint, cl.request.Fingerprint = who.fingerprint, who.fingerprint
 	}
 }
 
@@ -71,7 +87,7 @@ func (c *call) send(f *flight) (err error) {
 		if step != nil && len(step.Carrier) <= MaxCarrier {
 			cl.identity.carrier = step.Carrier
 		}
-		metadata := claimMetadata{operation: c.plan.name, claimedAt: now, carrier: cl.identity.carrier, pairs: c.metadata}
+		metadata := claimMetadata{operation: cl.identity.operation, claimedAt: now, carrier: cl.identity.carrier, pairs: c.metadata}
 		cl.request.Metadata = metadata.append(cl.metadata[:0])
 	}
 	for {

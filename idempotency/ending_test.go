@@ -225,7 +225,7 @@ func TestWhatCannotBeKept(t *testing.T) {
 				if test.store != nil {
 					p.faults.OnNth(faults.Of(faults.Commit), 1, faults.Fail(test.store))
 				}
-				charge := operation(t, p, idempotency.OperationOptions[string]{})
+				charge := operation(t, p, idempotency.OperationOptions[string]{Canonical: true})
 				var runs counter
 				leader := start(t.Context(), charge, key("k"), takes(time.Second, "a receipt that is long", &runs))
 				synctest.Wait()

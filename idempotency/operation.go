@@ -380,7 +380,7 @@ func (o *Operation[T]) hooked(v *invocation[T], err error) (Result[T], error) {
 	switch {
 	case v.result.ran:
 		err = v.result.actionErr
-		if err == nil && hooks.Canonical {
+		if err == nil && hooks.Canonical && v.result.commitErr == nil {
 			err = v.canonical()
 		}
 		result.Value = v.value
@@ -408,18 +408,23 @@ func (o *Operation[T]) hooked(v *invocation[T], err error) (Result[T], error) {
 }
 
 // canonical replaces the value by what everybody else gets.
-func (v *invocation[T]) canonical() error {
+func (v *invocation[T]) canonical() (err error) {
 	if v.plan.valueless {
 		return nil
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in the codec: %v", p)
+		}
+		if err != nil {
+			err = v.fail("replay", fmt.Errorf("%w: %w", ErrUndecodable, err))
+		}
+	}()
 	data, err := v.encode(nil)
-	if err == nil {
-		err = v.decode(v.plan.codec, data)
-	}
 	if err != nil {
-		return v.fail("replay", fmt.Errorf("%w: %w", ErrUndecodable, err))
+		return err
 	}
-	return nil
+	return v.decode(v.plan.codec, data)
 }
 
 // hookError refuses a hook that made an error vanish: its caller would take a

@@ -185,6 +185,23 @@ func TestAbandonedByAnotherRequest(t *testing.T) {
 	}
 }
 
+// A call that doesn't say who it is takes over: the record still says whose it is.
+func TestTakeoverKeepsWhatIsKnown(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{})
+		charge := operation(t, p, idempotency.OperationOptions[string]{Name: "charge"})
+		refund := operation(t, p, idempotency.OperationOptions[string]{Name: "refund"})
+		unnamed := operation(t, p, idempotency.OperationOptions[string]{})
+		<-start(t.Context(), charge, idempotency.Call{Key: "k", Fingerprint: []byte("a")}, func(context.Context) (string, error) { goexit(); return "", nil })
+		var runs counter
+		wantAnswer(t, <-start(t.Context(), unnamed, key("k"), returns("paid", &runs)), "paid", false)
+		wantError(t, <-start(t.Context(), refund, key("k"), returns("again", &runs)), idempotency.ErrFingerprintMismatch)
+		wantError(t, <-start(t.Context(), charge, idempotency.Call{Key: "k", Fingerprint: []byte("b")}, returns("again", &runs)), idempotency.ErrFingerprintMismatch)
+		wantAnswer(t, <-start(t.Context(), charge, idempotency.Call{Key: "k", Fingerprint: []byte("a")}, returns("again", &runs)), "paid", true)
+		runs.want(t, 1)
+	})
+}
+
 var errDown = errors.New("provider is down")
 
 func TestReconcile(t *testing.T) {
