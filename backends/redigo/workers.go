@@ -19,7 +19,7 @@ type workers struct {
 type worker struct{ calls chan *call }
 
 // reapInterval is how long a worker stays idle, at least; twice as long at most.
-const reapInterval = 100 * time.Millisecond
+const reapInterval = 25 * time.Millisecond
 
 // take returns a worker for one call.
 func (p *workers) take() *worker {
