@@ -129,7 +129,7 @@ func wantLink(t *testing.T, s sdktrace.ReadOnlySpan, to trace.SpanContext) {
 	t.Helper()
 	links := s.Links()
 	if len(links) != 1 || links[0].SpanContext.TraceID() != to.TraceID() || links[0].SpanContext.SpanID() != to.SpanID() {
-		t.Errorf("span %q has links %v, want one to %v", s.Name(), links, to.SpanID())
+		t.Fatalf("span %q has links %v, want one to %v", s.Name(), links, to.SpanID())
 	}
 }
 
