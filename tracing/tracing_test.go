@@ -109,7 +109,7 @@ func (p *process) named(t *testing.T, name string) sdktrace.ReadOnlySpan {
 func attributeOf(s sdktrace.ReadOnlySpan, name string) string {
 	for _, a := range s.Attributes() {
 		if string(a.Key) == name {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
@@ -301,7 +301,7 @@ func (p *process) metrics(t *testing.T) map[string]map[string]float64 {
 func labelsOf(set attribute.Set) string {
 	var out []string
 	for _, a := range set.ToSlice() {
-		out = append(out, strings.TrimPrefix(string(a.Key), "idempotency.")+"="+a.Value.Emit())
+		out = append(out, strings.TrimPrefix(string(a.Key), "idempotency.")+"="+a.Value.String())
 	}
 	return strings.Join(out, " ")
 }
