@@ -71,9 +71,9 @@ func (l *line) trusted(ctx context.Context, now time.Duration) bool {
 func (l *line) Do(ctx context.Context, command rueidislib.Completed) rueidislib.RedisResult {
 	piped := command.ToPipe()
 	if l.trusted(ctx, l.now()) {
-		return l.do(ctx, piped)
+		return l.do(l.calm(ctx), piped)
 	}
-	result, err := leave(ctx, func() rueidislib.RedisResult { return l.do(ctx, piped) })
+	result, err := leave(ctx, func() rueidislib.RedisResult { return l.do(unhurried{ctx}, piped) })
 	if err != nil {
 		return rueidislib.NewErrorResult(err)
 	}
@@ -82,7 +82,7 @@ func (l *line) Do(ctx context.Context, command rueidislib.Completed) rueidislib.
 
 func (l *line) do(ctx context.Context, command rueidislib.Completed) rueidislib.RedisResult {
 	l.calls.Add(1)
-	result := l.Client.Do(l.calm(ctx), command)
+	result := l.Client.Do(ctx, command)
 	l.calls.Add(-1)
 	l.note(l.now(), result.NonRedisError())
 	return result
@@ -94,9 +94,9 @@ func (l *line) DoMulti(ctx context.Context, commands ...rueidislib.Completed) []
 		commands[i] = commands[i].ToPipe()
 	}
 	if l.trusted(ctx, l.now()) {
-		return l.doMulti(ctx, commands)
+		return l.doMulti(l.calm(ctx), commands)
 	}
-	results, err := leave(ctx, func() []rueidislib.RedisResult { return l.doMulti(ctx, commands) })
+	results, err := leave(ctx, func() []rueidislib.RedisResult { return l.doMulti(unhurried{ctx}, commands) })
 	if err != nil {
 		results = make([]rueidislib.RedisResult, len(commands))
 		for i := range results {
@@ -108,7 +108,7 @@ func (l *line) DoMulti(ctx context.Context, commands ...rueidislib.Completed) []
 
 func (l *line) doMulti(ctx context.Context, commands []rueidislib.Completed) []rueidislib.RedisResult {
 	l.calls.Add(1)
-	results := l.Client.DoMulti(l.calm(ctx), commands...)
+	results := l.Client.DoMulti(ctx, commands...)
 	l.calls.Add(-1)
 	l.note(l.now(), results[0].NonRedisError())
 	return results
@@ -118,9 +118,9 @@ func (l *line) doMulti(ctx context.Context, commands []rueidislib.Completed) []r
 func (l *line) DoCache(ctx context.Context, command rueidislib.Cacheable, ttl time.Duration) rueidislib.RedisResult {
 	begun := l.now()
 	if l.trusted(ctx, begun) {
-		return l.doCache(ctx, command, ttl, begun)
+		return l.doCache(l.calm(ctx), command, ttl, begun)
 	}
-	result, err := leave(ctx, func() rueidislib.RedisResult { return l.doCache(ctx, command, ttl, begun) })
+	result, err := leave(ctx, func() rueidislib.RedisResult { return l.doCache(unhurried{ctx}, command, ttl, begun) })
 	if err != nil {
 		return rueidislib.NewErrorResult(err)
 	}
@@ -129,9 +129,7 @@ func (l *line) DoCache(ctx context.Context, command rueidislib.Cacheable, ttl ti
 
 func (l *line) doCache(ctx context.Context, command rueidislib.Cacheable, ttl, begun time.Duration) rueidislib.RedisResult {
 	if l.shared {
-		limited := &limited{parent: ctx}
-		defer limited.end()
-		ctx = limited
+		ctx = &limited{Context: ctx}
 	}
 	l.calls.Add(1)
 	result := l.Client.DoCache(ctx, command, ttl)
@@ -155,21 +153,6 @@ func leave[T any](ctx context.Context, call func() T) (result T, err error) {
 		return result, ctx.Err()
 	}
 }
-
-// calm hides the deadline from a client that may not be pipelining. With a
-// deadline rueidis would read the reply on the caller's goroutine: it would
-// ignore a cancel, and close the connection, which others use, at the deadline.
-// Without one it begins to pipeline.
-func (l *line) calm(ctx context.Context) context.Context {
-	if !l.shared || ctx.Done() == nil {
-		return ctx
-	}
-	return undated{ctx}
-}
-
-type undated struct{ context.Context }
-
-func (undated) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func isNil(client rueidislib.Client) bool {
 	if client == nil {

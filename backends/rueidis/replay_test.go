@@ -1,6 +1,8 @@
 package rueidis_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/internal/redistest"
 	"github.com/reprise-go/reprise/backends/rueidis"
+	"github.com/reprise-go/reprise/conformance/faults"
 )
 
 // sent is what clients send to the server while do runs.
@@ -194,6 +197,57 @@ func TestReplaysEndWithTheRetention(t *testing.T) {
 	})
 }
 
+// The reply that filled the cache took long, so that rueidis thinks that the
+// record lasts as much longer, and the server's announcement of its end doesn't
+// come.
+func TestReplaysEndWithTheRetentionAfterASlowReply(t *testing.T) {
+	server := redistest.Start(t)
+	proxy, err := faults.NewProxy(server.Addr(), faults.ProxyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	options := prefixed(t)
+	a, b := open(t, option(server.Addr()), options), open(t, option(proxy.Addr()), options)
+	request := completing(token(), "answer")
+	request.Retention = 2 * time.Second
+	take(t, a, "key", taking(request.Token))
+	if err := a.Commit(within(t), "key", request); err != nil {
+		t.Fatal(err)
+	}
+	replay(t, b, "key", "answer")
+	proxy.OnNth(contains("EXEC", "GET"), 1, faults.DelayReply(time.Second))
+	replay(t, b, "key", "answer")
+	proxy.Pause()
+	defer proxy.Resume()
+	replay(t, b, "key", "answer")
+	eventually(t, "the end of the retention", func() error {
+		record, err := a.Fetch(t.Context(), "key")
+		if err == nil && !record.Unknown() {
+			err = errors.New("is not yet")
+		}
+		return err
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if record, err := b.Claim(ctx, "key", taking(token())); err == nil {
+		t.Fatalf("the claim of a forgotten key returned %v from memory", record.State)
+	}
+}
+
+func TestForgetEmptiesItsOwnMemory(t *testing.T) {
+	server := redistest.Start(t)
+	b := open(t, option(server.Addr()), prefixed(t))
+	complete(t, b, "key", "answer")
+	hot(t, server.Addr(), b, "key", "answer")
+	if err := b.Forget(within(t), "key"); err != nil {
+		t.Fatal(err)
+	}
+	if n := rueidis.Sightings(b); n != 0 {
+		t.Fatalf("%d keys are remembered after Forget", n)
+	}
+}
+
 func TestLostConnectionEmptiesTheCache(t *testing.T) {
 	server := redistest.Start(t)
 	both(t, server, func(t *testing.T, connect func() *rueidis.Backend) {
@@ -359,22 +413,4 @@ func TestInvalidationsAreChained(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the app's OnInvalidations was not called")
 	}
-}
-
-// Replicas lag behind: what an app's client sends to them must not be ours, not
-// even the reads of its cache. The replica here is an empty server.
-func TestReplicasAreNotAsked(t *testing.T) {
-	server, replica := redistest.Start(t), redistest.Start(t)
-	replicas := option(server.Addr())
-	replicas.Standalone.ReplicaAddress = []string{replica.Addr()}
-	replicas.SendToReplicas = func(command rueidislib.Completed) bool { return command.IsReadOnly() }
-	b := fromClient(t, client(t, replicas), prefixed(t))
-	commands := sent(t, replica.Addr(), func() {
-		complete(t, b, "key", "answer")
-		hot(t, server.Addr(), b, "key", "answer")
-		if record, err := b.Fetch(within(t), "key"); err != nil || record.State != backend.Completed {
-			t.Fatalf("Fetch: %v, %v", record.State, err)
-		}
-	})
-	expectSent(t, "the replica was", commands)
 }

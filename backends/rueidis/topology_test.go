@@ -375,6 +375,22 @@ func TestSentinel(t *testing.T) {
 					},
 				})
 			})
+			// Replicas lag behind: nothing of ours is read from them, not even
+			// where the app's client sends them what only reads.
+			t.Run("ReplicasAreNotAsked", func(t *testing.T) {
+				reading := sentinelOption
+				reading.SendToReplicas = func(command rueidislib.Completed) bool { return command.IsReadOnly() }
+				b := connect(t, reading, prefixed(t))
+				commands := sent(t, sentinels.Replica.Addr(), func() {
+					complete(t, b, "key", "answer")
+					hot(t, sentinels.Master.Addr(), b, "key", "answer")
+				})
+				for _, command := range commands {
+					if command == "GET" || command == "EVALSHA" {
+						t.Fatalf("the replica was sent %q", commands)
+					}
+				}
+			})
 			t.Run("FailOver", func(t *testing.T) {
 				options := prefixed(t)
 				a, b := connect(t, sentinelOption, options), connect(t, sentinelOption, options)
