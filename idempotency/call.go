@@ -43,6 +43,7 @@ type call struct {
 	waitUntil time.Time // zero before the call has waited for anybody
 	waited    time.Duration
 	waitedOn  Outcome // Joined or Waited, once it has waited
+	leads     bool    // talks to the store for the flight
 	result    callResult
 	origin    []byte
 	set       map[string]string // what the action set beside its answer
@@ -166,16 +167,30 @@ func (c *call) concluded(f *flight) (answered bool, err error) {
 func (c *call) follow(f *flight) (leads bool, err error) {
 	began := time.Now()
 	c.startWait(began)
-	ctx, step := c.plan.x.observe(c.ctx, StepWait, c.plan, c.key)
+	in := true
 	defer func() {
-		d := time.Since(began)
-		c.waited += d
-		if step != nil {
-			step.Waited = d
-			step.Attempt, step.Fence = c.result.attempt, c.result.fence
-			c.plan.x.observed(ctx, step, err)
+		if in { // an observer panicked
+			c.quit(f, leads)
 		}
 	}()
+	ctx, step := c.plan.x.observe(c.ctx, StepWait, c.plan, c.key)
+	leads, err = c.attend(f, began)
+	d := time.Since(began)
+	c.waited += d
+	if step != nil {
+		step.Waited = d
+		step.Attempt, step.Fence = c.result.attempt, c.result.fence
+		c.plan.x.observed(ctx, step, err)
+	}
+	in = false
+	if err != nil {
+		c.quit(f, false)
+	}
+	return leads, err
+}
+
+// attend is follow's waiting. With an error the call is to leave the flight.
+func (c *call) attend(f *flight, began time.Time) (leads bool, err error) {
 	var timeout <-chan time.Time
 	if c.waitTimeout != Unlimited {
 		timer := time.NewTimer(c.waitUntil.Sub(began))
@@ -193,10 +208,10 @@ func (c *call) follow(f *flight) (leads bool, err error) {
 		if announced {
 			c.result.attempt, c.result.fence = holder.attempt, holder.fence
 			if err := c.mismatch(&holder.identity); err != nil {
-				return false, c.leave(f, false, Refused, "wait", err)
+				return false, c.failed(Refused, "wait", err)
 			}
 			if c.noWait {
-				return false, c.leave(f, false, Refused, "wait", &InProgressError{LeaseLeft: max(time.Until(holder.until), 0)})
+				return false, c.failed(Refused, "wait", &InProgressError{LeaseLeft: max(time.Until(holder.until), 0)})
 			}
 		}
 		select {
@@ -205,9 +220,9 @@ func (c *call) follow(f *flight) (leads bool, err error) {
 		case <-f.baton:
 			return true, nil
 		case <-c.ctx.Done():
-			return false, c.leave(f, false, Failed, "wait", c.ctx.Err())
+			return false, c.failed(Failed, "wait", c.ctx.Err())
 		case <-timeout:
-			return false, c.leave(f, false, Refused, "wait", ErrWaitTimeout)
+			return false, c.failed(Refused, "wait", ErrWaitTimeout)
 		}
 	}
 }
@@ -219,26 +234,40 @@ func (c *call) startWait(now time.Time) {
 	}
 }
 
-// leave takes the call out of the flight with an error. The last one ends the
-// flight's claim, in the background: nobody is left to wait for that.
-func (c *call) leave(f *flight, leads bool, outcome Outcome, step string, err error) error {
-	if f.leave(leads) {
-		c.giveUp(f)
-	}
+// failed makes an error of the library and notes how the call ended.
+func (c *call) failed(outcome Outcome, step string, err error) error {
 	c.result.outcome = outcome
 	return c.fail(step, err)
 }
 
+// quit takes the call out of the flight. The last one ends the flight's claim, in
+// the background: nobody is left to wait for that.
+func (c *call) quit(f *flight, leads bool) {
+	c.leads = false
+	if f.leave(leads) {
+		c.giveUp(f)
+	}
+}
+
+// leave takes the leader out of the flight with an error.
+func (c *call) leave(f *flight, outcome Outcome, step string, err error) error {
+	c.quit(f, true)
+	return c.failed(outcome, step, err)
+}
+
 // lead talks to the store until the key is ours, and then runs the action; or
 // until the record or this call's limits answer otherwise.
-func (c *call) lead(f *flight) error { return c.guard(f, c.acquire) }
+func (c *call) lead(f *flight) error {
+	c.leads = true
+	return c.guard(f, c.acquire)
+}
 
 // guard runs a leader's work. A panic in a function of the user's (an observer,
 // a policy) leaves neither followers nor a claim behind.
 func (c *call) guard(f *flight, work func(*flight) error) error {
 	returned := false
 	defer func() {
-		if !returned && !f.handedOver && f.conclude(conclusion{again: true}) {
+		if !returned && c.leads && !f.handedOver && f.conclude(conclusion{again: true}) {
 			c.giveUp(f)
 		}
 	}()
@@ -253,15 +282,15 @@ func (c *call) acquire(f *flight) error {
 	if cl.open || cl.owned {
 		// The baton came with a claim that somebody else made.
 		if err := c.mismatch(&cl.identity); err != nil {
-			return c.leave(f, true, Refused, "claim", err)
+			return c.leave(f, Refused, "claim", err)
 		}
 		if cl.takeover != nil && c.plan.policy == Fail {
-			return c.leave(f, true, GaveUp, "takeover", ErrAbandoned)
+			return c.leave(f, GaveUp, "takeover", ErrAbandoned)
 		}
 	}
 	for lost, late := 0, 0; ; {
 		if err := c.ctx.Err(); err != nil {
-			return c.leave(f, true, Failed, "claim", err)
+			return c.leave(f, Failed, "claim", err)
 		}
 		if cl.owned {
 			if time.Now().Before(c.plan.x.localEnd(cl.sentAt)) {
@@ -291,7 +320,7 @@ func (c *call) acquire(f *flight) error {
 		}
 		if err := c.send(f); err != nil {
 			if c.ctx.Err() != nil {
-				return c.leave(f, true, Failed, "claim", c.ctx.Err())
+				return c.leave(f, Failed, "claim", c.ctx.Err())
 			}
 			return c.storeDown(f, err)
 		}
@@ -303,10 +332,10 @@ func (c *call) acquire(f *flight) error {
 		if lost++; lost > 2 {
 			c.startWait(time.Now())
 			if c.waitTimeout != Unlimited && time.Now().After(c.waitUntil) {
-				return c.leave(f, true, Refused, "wait", ErrWaitTimeout)
+				return c.leave(f, Refused, "wait", ErrWaitTimeout)
 			}
 			if err := pause(c.ctx, time.Duration(min(lost, 50))*time.Millisecond); err != nil {
-				return c.leave(f, true, Failed, "claim", err)
+				return c.leave(f, Failed, "claim", err)
 			}
 		}
 	}
@@ -327,13 +356,13 @@ func (c *call) consider(f *flight) (proceed bool, err error) {
 		return false, c.storeDown(f, err)
 	}
 	if err := c.mismatch(&who); err != nil {
-		return false, c.leave(f, true, Refused, "claim", err)
+		return false, c.leave(f, Refused, "claim", err)
 	}
 	if record.State == backend.Claimed {
 		return false, c.await(f, record, who)
 	}
 	if c.plan.policy == Fail {
-		return false, c.leave(f, true, GaveUp, "takeover", ErrAbandoned)
+		return false, c.leave(f, GaveUp, "takeover", ErrAbandoned)
 	}
 	return true, nil
 }
@@ -350,7 +379,7 @@ func (c *call) await(f *flight, record *backend.Record, who identity) (err error
 	}
 	f.announce(holder{identity: who, attempt: record.Attempt, fence: record.Fence, until: until})
 	if c.noWait {
-		return c.leave(f, true, Refused, "claim", &InProgressError{LeaseLeft: max(until.Sub(began), 0)})
+		return c.leave(f, Refused, "claim", &InProgressError{LeaseLeft: max(until.Sub(began), 0)})
 	}
 	c.startWait(began)
 	c.waitedOn = Waited
@@ -383,17 +412,17 @@ func (c *call) await(f *flight, record *backend.Record, who identity) (err error
 		}
 		over := ctx.Err() // read first: the end of the call's own ctx ends both
 		if c.ctx.Err() != nil {
-			return c.leave(f, true, Failed, "wait", c.ctx.Err())
+			return c.leave(f, Failed, "wait", c.ctx.Err())
 		}
 		if over != nil {
-			return c.leave(f, true, Refused, "wait", c.waitedTooLong(err))
+			return c.leave(f, Refused, "wait", c.waitedTooLong(err))
 		}
 		if err != nil && isFinal(err) {
 			return c.storeDown(f, err)
 		}
 		// The store doesn't answer, but somebody holds the key: there is time.
 		if pause(ctx, sendBackoff(min(try, 2))) != nil && c.ctx.Err() == nil {
-			return c.leave(f, true, Refused, "wait", c.waitedTooLong(err))
+			return c.leave(f, Refused, "wait", c.waitedTooLong(err))
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 func (c *call) detach(f *flight, work func(*call, *flight) error) error {
 	f.stay()
 	d, adopt := c.work.detached()
+	c.leads = false // d does
 	d.ctx = context.WithoutCancel(c.ctx)
 	var err error
 	var panicked any
@@ -33,7 +34,8 @@ func (c *call) detach(f *flight, work func(*call, *flight) error) error {
 		select {
 		case <-done:
 		default:
-			return c.leave(f, false, Failed, "wait", c.ctx.Err())
+			c.quit(f, false)
+			return c.failed(Failed, "wait", c.ctx.Err())
 		}
 	}
 	f.leave(false)

@@ -185,11 +185,17 @@ func TestGoexitWhileTheStoreIsSilent(t *testing.T) {
 
 // panicking is an observer that panics at the end of the first step of a kind.
 type panicking struct {
-	kind idempotency.StepKind
-	met  atomic.Bool
+	kind    idempotency.StepKind
+	atStart bool // or at its start
+	met     atomic.Bool
 }
 
-func (p *panicking) StepStart(ctx context.Context, _ *idempotency.Step) context.Context { return ctx }
+func (p *panicking) StepStart(ctx context.Context, step *idempotency.Step) context.Context {
+	if p.atStart {
+		p.StepEnd(ctx, step)
+	}
+	return ctx
+}
 func (p *panicking) StepEnd(_ context.Context, step *idempotency.Step) {
 	if step.Kind == p.kind && p.met.CompareAndSwap(false, true) {
 		panic("observer")
@@ -285,5 +291,85 @@ func TestPanickingObserverOfTheCommit(t *testing.T) {
 		if n := len(p.log.of(nil)); n != 2 {
 			t.Errorf("%d requests, want a claim and a commit", n)
 		}
+	})
+}
+
+// A follower whose observer panics leaves its flight like any other.
+func TestPanickingFollower(t *testing.T) {
+	for name, atStart := range map[string]bool{"at the start of its wait": true, "at the end of its wait": false} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p := r.process(idempotency.Options{Observer: &panicking{kind: idempotency.StepWait, atStart: atStart}})
+				p.faults.OnNth(faults.Of(faults.Claim), 1, faults.Delay(time.Hour))
+				charge := operation(t, p, idempotency.OperationOptions[string]{})
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				short, stop := context.WithTimeout(t.Context(), time.Second)
+				defer stop()
+				leader := start(ctx, charge, key("k"), returns("paid", new(counter)))
+				synctest.Wait()
+				if a := <-start(short, charge, key("k"), returns("paid", new(counter))); a.panicked != "observer" {
+					t.Errorf("got %v, %v", a.err, a.panicked)
+				}
+				wantError(t, <-leader, context.DeadlineExceeded)
+				r.idle(p)
+				if n := len(p.log.endings(backend.Release)); n != 1 {
+					t.Errorf("%d releases, want that of the last who left", n)
+				}
+			})
+		})
+	}
+}
+
+// A follower that panics with the baton in its hand passes it on.
+func TestPanicWithTheBaton(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{Observer: &panicking{kind: idempotency.StepWait}})
+		p.faults.OnNth(faults.Of(faults.Claim), 1, faults.Delay(time.Hour))
+		charge := operation(t, p, idempotency.OperationOptions[string]{})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		leader := start(ctx, charge, key("k"), returns("paid", new(counter)))
+		synctest.Wait()
+		var runs counter
+		a, b := start(t.Context(), charge, key("k"), returns("paid", &runs)), start(t.Context(), charge, key("k"), returns("paid", &runs))
+		wantError(t, <-leader, context.DeadlineExceeded)
+		x, y := <-a, <-b
+		if x.panicked == nil {
+			x, y = y, x
+		}
+		if x.panicked != "observer" {
+			t.Errorf("neither panicked: %v, %v", x.err, y.err)
+		}
+		wantAnswer(t, y, "paid", false)
+		runs.want(t, 1)
+		r.idle(p)
+	})
+}
+
+// A leader that has passed the baton and panics afterwards has nothing to clean
+// up any more: the flight is another's.
+func TestPanicAfterTheBaton(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{Observer: &panicking{kind: idempotency.StepWait}})
+		r.claimBy(backend.Token{1}, "k", time.Hour)
+		charge := operation(t, p, idempotency.OperationOptions[string]{})
+		leader := start(t.Context(), charge, idempotency.Call{Key: "k", WaitTimeout: 5 * time.Second}, returns("paid", new(counter)))
+		synctest.Wait()
+		var runs counter
+		next := start(t.Context(), charge, key("k"), takes(time.Second, "paid", &runs))
+		if a := <-leader; a.panicked != "observer" {
+			t.Errorf("got %v, %v", a.err, a.panicked)
+		}
+		late := start(t.Context(), charge, key("k"), takes(time.Second, "paid", &runs))
+		time.Sleep(time.Second)
+		r.endBy(backend.Token{1}, "k", backend.Release)
+		a, b := <-next, <-late
+		wantAnswer(t, a, "paid", false)
+		wantAnswer(t, b, "paid", true)
+		if n := len(p.log.takings()); n != 2 {
+			t.Errorf("%d claims: the flight was broken up", n)
+		}
+		r.idle(p)
 	})
 }
