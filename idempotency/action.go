@@ -284,7 +284,7 @@ func (c *call) reconcile(f *flight, a *actionContext) (answered bool, err error)
 	var step *Step
 	if x.options.Observer != nil {
 		ctx, step = x.observe(a, StepReconcile, c.plan, c.key)
-		step.Origin = previous.carrier
+		step.Attempt, step.Fence, step.Origin = cl.attempt, cl.fence, previous.carrier
 	}
 	returned := false
 	defer func() {

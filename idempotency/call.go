@@ -207,6 +207,7 @@ func (c *call) attend(f *flight, began time.Time) (leads bool, err error) {
 		holder, announced, next := f.heldBy()
 		if announced {
 			c.result.attempt, c.result.fence = holder.attempt, holder.fence
+			c.origin = holder.carrier
 			if err := c.mismatch(&holder.identity); err != nil {
 				return false, c.failed(Refused, "wait", err)
 			}
@@ -362,6 +363,7 @@ func (c *call) consider(f *flight) (proceed bool, err error) {
 		return false, c.await(f, record, who)
 	}
 	if c.plan.policy == Fail {
+		c.origin = who.carrier
 		return false, c.leave(f, GaveUp, "takeover", ErrAbandoned)
 	}
 	return true, nil
@@ -378,6 +380,7 @@ func (c *call) await(f *flight, record *backend.Record, who identity) (err error
 		until = known.until // the record was seen by who led before
 	}
 	f.announce(holder{identity: who, attempt: record.Attempt, fence: record.Fence, until: until})
+	c.origin = who.carrier
 	if c.noWait {
 		return c.leave(f, Refused, "claim", &InProgressError{LeaseLeft: max(until.Sub(began), 0)})
 	}

@@ -79,6 +79,11 @@ func (c *call) send(f *flight) (err error) {
 		defer func() {
 			step.Sends, step.Takeover = tries, cl.owned && cl.takeover != nil
 			step.Attempt, step.Fence = c.result.attempt, c.result.fence
+			if step.Takeover {
+				if previous, err := identityOf(cl.takeover); err == nil {
+					step.Origin = previous.carrier
+				}
+			}
 			x.observed(ctx, step, err)
 		}()
 	}

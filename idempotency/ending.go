@@ -69,6 +69,7 @@ func (e *ending) send(ctx context.Context) (err error) {
 			step.Ending, step.Sends, step.Size = e.request.Ending, tries, len(e.request.Outcome)
 			step.Attempt, step.Fence = e.request.Attempt, e.request.Fence
 			step.Superseded = errors.Is(err, backend.ErrSuperseded)
+			step.Unfinished = e.unfinished(ctx, err)
 			e.x.observed(ctx, step, err)
 		}()
 	}
@@ -109,7 +110,7 @@ func (e *ending) leaseHeld(now time.Time) bool {
 
 // unfinished tells whether send gave up only because the caller's ctx had ended:
 // then the request is to be repeated in the background.
-func (e *ending) unfinished(ctx *endingContext, err error) bool {
+func (e *ending) unfinished(ctx context.Context, err error) bool {
 	return err != nil && !errors.Is(err, backend.ErrSuperseded) && !isFinal(err) &&
 		ctx.Err() != nil && time.Now().Before(e.limit)
 }

@@ -162,10 +162,22 @@ func (e *CommitError) Unwrap() []error {
 	return []error{e.Err}
 }
 
-// ownErrors are the errors of this package that are recorded.
+// ownErrors are the errors of this package, which an action may return that calls
+// other operations, and the panics that are recorded.
 var ownErrors = codec.ErrorSet{Sentinels: map[string]error{
-	"idempotency.ErrTooManyAttempts": ErrTooManyAttempts,
+	"idempotency.ErrInvalidKey":          ErrInvalidKey,
+	"idempotency.ErrInProgress":          ErrInProgress,
+	"idempotency.ErrWaitTimeout":         ErrWaitTimeout,
+	"idempotency.ErrFingerprintMismatch": ErrFingerprintMismatch,
+	"idempotency.ErrAbandoned":           ErrAbandoned,
+	"idempotency.ErrNotAbandoned":        ErrNotAbandoned,
+	"idempotency.ErrLeaseLost":           ErrLeaseLost,
+	"idempotency.ErrReentrant":           ErrReentrant,
+	"idempotency.ErrTooManyAttempts":     ErrTooManyAttempts,
+	"idempotency.ErrNotKept":             ErrNotKept,
+	"idempotency.ErrUndecodable":         ErrUndecodable,
 }, Types: []codec.ErrorType{
+	codec.ErrorTypeOf("idempotency.InProgressError", codec.ErrorTypeOptions[*InProgressError]{}),
 	codec.ErrorTypeOf("idempotency.PanicError", codec.ErrorTypeOptions[*PanicError]{
 		Encode: func(err *PanicError) ([]byte, error) { return fmt.Append(nil, err.Value), nil },
 		Decode: func(data []byte, causes []error) (*PanicError, error) {

@@ -170,3 +170,13 @@ func TestErrorTooLargeToKeep(t *testing.T) {
 		t.Errorf("%+v", info)
 	}
 }
+
+// An action that calls another operation may fail with the library's own errors.
+func TestTheLibrarysOwnErrorsKeepTheirIdentity(t *testing.T) {
+	nested := &idempotency.Error{Operation: "inner", Step: "claim", Err: &idempotency.InProgressError{LeaseLeft: time.Second}}
+	err := replayError(t, errors.Join(nested, idempotency.ErrWaitTimeout), nil, nil, idempotency.Options{})
+	busy, ok := errors.AsType[*idempotency.InProgressError](err)
+	if !errors.Is(err, idempotency.ErrInProgress) || !errors.Is(err, idempotency.ErrWaitTimeout) || !ok || busy.LeaseLeft != time.Second {
+		t.Errorf("%v, %+v", err, busy)
+	}
+}

@@ -21,6 +21,7 @@ var errorTypes = []struct {
 	{ErrLeaseLost, "lease_lost"},
 	{ErrReentrant, "reentrant"},
 	{ErrNotKept, "not_kept"},
+	{errEndedByPanic, "panic"},
 	{ErrTooManyAttempts, "too_many_attempts"},
 	{ErrUndecodable, "undecodable"},
 	{backend.ErrSuperseded, "superseded"},

@@ -97,8 +97,11 @@ type Step struct {
 	// Carrier is what the observer puts into the claim (StepClaim, at its start):
 	// at most MaxCarrier bytes, a span context for example.
 	Carrier []byte
-	// Origin is the carrier of the call that executed, seen at the end of StepRun
-	// by replays, waiters and joined calls, and at the start of StepReconcile.
+	// Origin is another call's carrier. At the end of StepRun: that of the call
+	// that executed, for replays, waiters and joined calls; that of the holder, for
+	// a call that was refused or left while it waited; that of the attempt that was
+	// abandoned, for GaveUp. At the end of a StepClaim that took over, and of
+	// StepReconcile: that of the attempt that was abandoned.
 	Origin []byte
 
 	// Metadata of the record that the answer comes from: StepRun, at its end. It
@@ -119,6 +122,9 @@ type Step struct {
 	// had been quicker (StepCommit).
 	Ending     backend.Ending
 	Superseded bool
+	// Unfinished: the caller's ctx ended before the ending was confirmed, which is
+	// repeated in the background, as another step (StepCommit).
+	Unfinished bool
 	// LeaseLost: the renewal found the lease gone (StepRenew), or the action's ctx
 	// ended for that (StepAction).
 	LeaseLost bool

@@ -228,3 +228,50 @@ func TestObserverOutcomes(t *testing.T) {
 		}
 	}
 }
+
+// A call that doesn't get an answer still knows whose call was in its way.
+func TestObserverSeesWhoWasInTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t)
+		there := newExecutor(t, store, idempotency.Options{Lease: time.Second, Observer: &recorder{carrier: []byte("there")}})
+		observer := &recorder{carrier: []byte("here")}
+		here := newExecutor(t, store, idempotency.Options{Lease: time.Second, Observer: observer})
+		o := newOperation(t, here, idempotency.OperationOptions[int]{})
+		fail := newOperation(t, here, idempotency.OperationOptions[int]{OnAbandoned: idempotency.Fail})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			idempotency.Exec(ctx, there, "k", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		}()
+		synctest.Wait()
+		last := func(kind idempotency.StepKind) (last idempotency.Step) {
+			for _, step := range observer.steps {
+				if step.Kind == kind {
+					last = step
+				}
+			}
+			observer.take(t)
+			return last
+		}
+		for name, call := range map[string]idempotency.Call{
+			"no wait": {Key: "k", NoWait: true},
+			"timeout": {Key: "k", WaitTimeout: 5 * time.Second},
+		} {
+			o.Do(t.Context(), call, mustNotRun[int](t))
+			if run := last(idempotency.StepRun); string(run.Origin) != "there" || run.Outcome != idempotency.Refused {
+				t.Errorf("%s: %+v", name, run)
+			}
+		}
+		cancel()
+		<-done
+		fail.Run(t.Context(), "k", mustNotRun[int](t))
+		if run := last(idempotency.StepRun); string(run.Origin) != "there" || run.Outcome != idempotency.GaveUp {
+			t.Errorf("abandoned: %+v", run)
+		}
+		o.Run(t.Context(), "k", (&answers[int]{}).run)
+		if claim := last(idempotency.StepClaim); string(claim.Origin) != "there" || !claim.Takeover {
+			t.Errorf("takeover: %+v", claim)
+		}
+	})
+}

@@ -280,7 +280,7 @@ func TestMismatchIsToldBeforeWaiting(t *testing.T) {
 				here, there := r.process(idempotency.Options{}), r.process(idempotency.Options{})
 				var runs counter
 				holder := start(t.Context(), operation(t, there, idempotency.OperationOptions[string]{Name: "charge"}),
-					idempotency.Call{Key: "k", Fingerprint: []byte("a")}, takes(time.Minute, "secret", &runs))
+					idempotency.Call{Key: "k", Fingerprint: []byte("a")}, takes(30*time.Second, "secret", &runs))
 				synctest.Wait()
 				if ended {
 					<-holder

@@ -19,7 +19,8 @@
 // propagator has it (W3C traceparent and tracestate by default; never baggage). A
 // replay, a waiter and a call that joined carry a span link to it, in another
 // process and a day later too; the link's attribute idempotency.link is then
-// "execution". A Reconcile carries one to the call that died: "abandoned".
+// "execution". A claim that takes over, a Reconcile and a call that
+// gives up carry one to the call that died: "abandoned".
 //
 // A span that ended with an error has status Error and error.type, as the
 // semantic conventions say, and no description: texts of errors may hold what

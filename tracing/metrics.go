@@ -140,6 +140,7 @@ func (m *callMetrics) ended(ctx context.Context, step *idempotency.Step, o *oper
 		switch {
 		case step.Superseded:
 			m.add(ctx, m.fenced, 1, o, labels{ending: ending})
+		case step.Unfinished: // the step in the background tells how it ended
 		case step.Err != nil:
 			m.add(ctx, m.failures, 1, o, labels{ending: ending, err: step.Err})
 		case step.Ending == backend.Abandon:

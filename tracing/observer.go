@@ -101,8 +101,8 @@ func (o *Observer) StepEnd(ctx context.Context, step *idempotency.Step) {
 	setError(span, step.Err)
 }
 
-// link leads from the span to the call whose answer it got, and from a Reconcile
-// to the call that died.
+// link leads from the span to the call whose answer it got or waited for, and from
+// a takeover, a Reconcile and a call that gave up to the call that died.
 func (o *Observer) link(span trace.Span, step *idempotency.Step) {
 	origin := uncarry(step.Origin, o.config.propagator)
 	// A call that recorded what its Reconcile found gets that record as its answer:
@@ -112,7 +112,8 @@ func (o *Observer) link(span trace.Span, step *idempotency.Step) {
 		return
 	}
 	to := "execution"
-	if step.Kind == idempotency.StepReconcile {
+	switch {
+	case step.Kind == idempotency.StepReconcile, step.Kind == idempotency.StepClaim, step.Outcome == idempotency.GaveUp:
 		to = "abandoned"
 	}
 	span.AddLink(trace.Link{SpanContext: origin, Attributes: []attribute.KeyValue{attribute.String("idempotency.link", to)}})

@@ -125,6 +125,7 @@ func (o *Observer) StepEnd(ctx context.Context, step *idempotency.Step) {
 		switch {
 		case step.Superseded:
 			o.write(ctx, slog.LevelWarn, "idempotency: fenced", step, ending)
+		case step.Unfinished: // the step in the background tells how it ended
 		case step.Err != nil:
 			o.write(ctx, slog.LevelError, "idempotency: commit failed", step, ending, slog.Int("sends", step.Sends))
 		case step.Ending == backend.Abandon:
