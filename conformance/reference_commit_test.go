@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/reprise-go/reprise/backend"
 )
@@ -58,7 +59,7 @@ func (p *process) Commit(ctx context.Context, key string, request backend.Commit
 	if s.is("a release deletes") && request.Ending == backend.Release {
 		delete(s.entries, s.storageKey(key))
 	}
-	if !s.is("no push on "+request.Ending.String()) && !(s.is("pushes don't carry odd keys") && strings.ContainsAny(key, "\x00\xff\r\n")) {
+	if !s.is("no push on "+request.Ending.String()) && !(s.is("pushes don't carry odd keys") && strings.ContainsFunc(key, odd)) {
 		s.wake(key)
 	}
 	return nil
@@ -197,3 +198,7 @@ func (s *reference) commit(e *entry, request backend.CommitRequest) (*entry, err
 	}
 	return ended(*e), nil
 }
+
+// odd tells the characters that a careless protocol trips over; a byte that is no
+// UTF-8 is one.
+func odd(r rune) bool { return r == 0 || r == '\r' || r == '\n' || r == utf8.RuneError }

@@ -181,7 +181,7 @@ func TestMetricsHaveTheirAttributesAndNoOthers(t *testing.T) {
 						name := strings.TrimPrefix(string(a.Key), "idempotency.")
 						seen[m.Name][name] = true
 						if !slices.Contains(table[m.Name], name) {
-							t.Errorf("%s has the attribute %s = %s, which the table doesn't", m.Name, a.Key, a.Value.Emit())
+							t.Errorf("%s has the attribute %s = %s, which the table doesn't", m.Name, a.Key, a.Value.String())
 						}
 					}
 				}
@@ -241,8 +241,8 @@ func TestNamesThatAreNoUTF8(t *testing.T) {
 			t.Errorf("name %q", s.Name())
 		}
 		for _, a := range s.Attributes() {
-			if !utf8.ValidString(a.Value.Emit()) {
-				t.Errorf("%s: %s = %q", s.Name(), a.Key, a.Value.Emit())
+			if !utf8.ValidString(a.Value.String()) {
+				t.Errorf("%s: %s = %q", s.Name(), a.Key, a.Value.String())
 			}
 		}
 	}

@@ -17,7 +17,7 @@ import (
 var (
 	errCluster  = errors.New("the pool's server is a node of a Redis Cluster, which redigo doesn't follow: use backends/goredis or backends/rueidis")
 	errSentinel = errors.New("the pool's server is a Sentinel: dial the master that it names")
-	errOld      = errors.New("Redis 7.0 or later is needed")
+	errOld      = errors.New("the pool's server is too old: Redis 7.0 or later is needed")
 )
 
 // greet asks the server once what it is. A node of a cluster would do as it is

@@ -92,10 +92,21 @@ const benchLease, benchKeep = 30 * time.Second, time.Hour
 
 func benchBackend(b *testing.B) (addr string, store *rueidis.Backend, bare rueidislib.Client) {
 	server := redistest.Start(b)
-	store = open(b, option(server.Addr()), rueidis.Options{})
+	store = warm(b, open(b, option(server.Addr()), rueidis.Options{}))
 	piped := option(server.Addr())
 	piped.AlwaysPipelining = true
 	return server.Addr(), store, client(b, piped)
+}
+
+// warm makes the backend trust its connections.
+func warm(b *testing.B, store *rueidis.Backend) *rueidis.Backend {
+	b.Helper()
+	for range 5000 {
+		if _, err := store.Fetch(b.Context(), "warm"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return store
 }
 
 func claims(b *testing.B, store backend.Backend, key string, want backend.State) {
@@ -113,7 +124,7 @@ func BenchmarkHotReplay(b *testing.B) {
 		for _, c := range []int{1, 16, 128} {
 			b.Run(strconv.Itoa(size)+"B/c="+strconv.Itoa(c), func(b *testing.B) {
 				addr, store, bare := benchBackend(b)
-				cold := open(b, option(addr), rueidis.Options{NoCache: true})
+				cold := warm(b, open(b, option(addr), rueidis.Options{NoCache: true}))
 				outcome := strings.Repeat("x", size)
 				request := taking(token())
 				if _, err := store.Claim(b.Context(), "payments:payment-12345678", request); err != nil {
@@ -256,7 +267,7 @@ func BenchmarkFresh(b *testing.B) {
 // BenchmarkAllocations counts what one call of each allocates.
 func BenchmarkAllocations(b *testing.B) {
 	_, store, bare := benchBackend(b)
-	cold := open(b, option(benchAddr(bare)), rueidis.Options{NoCache: true})
+	cold := warm(b, open(b, option(benchAddr(bare)), rueidis.Options{NoCache: true}))
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	request := taking(token())

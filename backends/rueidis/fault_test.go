@@ -107,6 +107,17 @@ func TestSilentServer(t *testing.T) {
 				defer proxy.Resume()
 				promptly(t, b, "another key")
 			})
+			t.Run("in use", func(t *testing.T) {
+				eventually(t, "the trust in the connections", func() error {
+					if _, err := b.Fetch(within(t), "key"); err != nil || rueidis.Doubts(within(t), b) {
+						return errors.Join(errors.New("is not yet there"), err)
+					}
+					return nil
+				})
+				proxy.Pause()
+				defer proxy.Resume()
+				promptly(t, b, "another key")
+			})
 			eventually(t, "a replay", func() error { return replays(t.Context(), b, "key", "answer") })
 			replay(t, b, "key", "answer")
 			t.Run("connecting", func(t *testing.T) {
@@ -142,6 +153,11 @@ func TestSilentServerManyCalls(t *testing.T) {
 	both(t, server, func(t *testing.T, connect func() *rueidis.Backend) {
 		b := connect()
 		complete(t, b, "warm", "")
+		for range 5000 { // so that calls are trusted when it happens
+			if _, err := b.Fetch(within(t), "warm"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		server.Pause(t)
 		defer server.Resume(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

@@ -2,6 +2,7 @@ package rueidis
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,10 @@ const (
 	// crowd is how many calls do so at once: a quarter of rueidis' queue, which
 	// blocks when it is full.
 	crowd = 256
+	// proven is how many answers without a lost connection make it all but
+	// certain that each of the client's connections, of which rueidis takes one
+	// at random and which it opens on their first use, is open.
+	proven = 4096
 )
 
 // line is the client with calls that return when their ctx ends.
@@ -33,9 +38,10 @@ type line struct {
 	rueidislib.Client
 	shared bool // with the app: it may not be pipelining, and it may retry
 
-	begin time.Time
-	heard atomic.Int64 // when the server last answered, by now
-	calls atomic.Int64 // under way
+	begin   time.Time
+	heard   atomic.Int64 // when the server last answered, by now
+	answers atomic.Int64 // since a connection was lost, at least as long as they are below proven
+	calls   atomic.Int64 // under way
 }
 
 func newLine() *line {
@@ -47,23 +53,34 @@ func newLine() *line {
 // now is the time since the line was made, by the monotonic clock.
 func (l *line) now() time.Duration { return time.Since(l.begin) }
 
-// lost notes that a connection may have been lost: the next call would connect.
-func (l *line) lost() { l.heard.Store(int64(-time.Hour)) }
+// lost notes that a connection was lost: the next call may have to connect.
+func (l *line) lost() {
+	l.answers.Store(0)
+	l.doubt()
+}
+
+// doubt notes that the server has not answered.
+func (l *line) doubt() { l.heard.Store(int64(-time.Hour)) }
 
 // note takes what became of a call: err is what is no reply.
 func (l *line) note(now time.Duration, err error) {
-	if err == nil {
+	switch {
+	case err == nil:
 		l.heard.Store(int64(now))
-	} else {
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		l.doubt()
+	default:
 		l.lost()
 	}
 }
 
-// trusted tells whether a call may use the connection on its own goroutine.
+// trusted tells whether a call may use any connection on its own goroutine.
 func (l *line) trusted(ctx context.Context, now time.Duration) bool {
-	if ctx.Done() == nil {
-		return true
-	}
+	return ctx.Done() == nil || l.answers.Load() >= proven && l.answering(now)
+}
+
+// answering tells whether answers are coming in.
+func (l *line) answering(now time.Duration) bool {
 	return now-time.Duration(l.heard.Load()) < fresh && l.calls.Load() < crowd
 }
 
@@ -84,7 +101,11 @@ func (l *line) do(ctx context.Context, command rueidislib.Completed) rueidislib.
 	l.calls.Add(1)
 	result := l.Client.Do(ctx, command)
 	l.calls.Add(-1)
-	l.note(l.now(), result.NonRedisError())
+	err := result.NonRedisError()
+	l.note(l.now(), err)
+	if err == nil && l.answers.Load() < proven {
+		l.answers.Add(1)
+	}
 	return result
 }
 
@@ -114,10 +135,12 @@ func (l *line) doMulti(ctx context.Context, commands []rueidislib.Completed) []r
 	return results
 }
 
-// DoCache asks the client-side cache, and the server where that has nothing.
-func (l *line) DoCache(ctx context.Context, command rueidislib.Cacheable, ttl time.Duration) rueidislib.RedisResult {
+// recall asks the client-side cache, and the server where that has nothing.
+// Rueidis always takes the same connection for a key; filled: it has been used
+// for this one.
+func (l *line) recall(ctx context.Context, command rueidislib.Cacheable, ttl time.Duration, filled bool) rueidislib.RedisResult {
 	begun := l.now()
-	if l.trusted(ctx, begun) {
+	if filled && l.answering(begun) || l.trusted(ctx, begun) {
 		return l.doCache(l.calm(ctx), command, ttl, begun)
 	}
 	result, err := leave(ctx, func() rueidislib.RedisResult { return l.doCache(unhurried{ctx}, command, ttl, begun) })

@@ -38,7 +38,7 @@ func (b *Backend) recall(ctx context.Context, key string) (backend.Record, recol
 		return backend.Record{}, nothing
 	}
 	asked := b.line.now()
-	result := b.line.DoCache(ctx, s.command, cacheTTL)
+	result := b.line.recall(ctx, s.command, cacheTTL, s.until.Load() != 0)
 	message, err := result.ToMessage()
 	if err != nil {
 		b.disappointed(s, err)

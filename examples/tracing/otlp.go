@@ -253,7 +253,7 @@ func newOTLPValue(v attribute.Value) otlpValue {
 		}
 		return otlpValue{Array: array}
 	}
-	s := v.Emit()
+	s := v.String()
 	return otlpValue{String: &s}
 }
 

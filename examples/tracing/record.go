@@ -36,9 +36,7 @@ func (s *span) attribute(key string) string {
 	return ""
 }
 
-func (s *span) start() time.Time        { return time.Unix(0, s.StartTime) }
 func (s *span) duration() time.Duration { return time.Duration(s.EndTime - s.StartTime) }
-func (s *span) failed() bool            { return s.Status.Code == 2 }
 
 // record is everything that the processes have told.
 type record struct {

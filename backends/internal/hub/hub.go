@@ -119,7 +119,7 @@ func (h *Hub) Close() {
 	h.closed = true
 	for _, t := range h.topics {
 		for w := range t.waiters {
-			w.result <- result{err: backend.ErrClosed}
+			t.answer(w, result{err: backend.ErrClosed})
 		}
 		h.remove(t)
 	}
