@@ -89,7 +89,7 @@ func drawSVG(traces []*requestTrace) []byte {
 	for _, name := range panels {
 		fmt.Fprintf(&out, "%s. ", escape(name))
 	}
-	fmt.Fprintf(&out, "Arrows are span links: from each call whose action did not run to the call that ran.</desc>\n<style>%s</style>\n", escape(pictureStyle))
+	fmt.Fprintf(&out, "Arrows are span links: from each call whose action did not run to the call that ran, and from a takeover to the call that died.</desc>\n<style>%s</style>\n", escape(pictureStyle))
 	fmt.Fprint(&out, `<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse" orient="auto"><path class="head" d="M0 0L8 4L0 8z"/></marker></defs>`+"\n")
 	fmt.Fprintf(&out, `<rect class="page" x="0.5" y="0.5" width="%d" height="%d" rx="8"/>`+"\n", pictureWidth-1, y-1)
 	_, _ = body.WriteTo(&out)

@@ -257,13 +257,14 @@ func TestTracesLeadToTheExecution(t *testing.T) {
 
 	// Every link of the tree names what it leads to.
 	links := regexp.MustCompile(`(?m)^ +-> link to ([0-9a-f]{32})/([0-9a-f]{16}): (.+)$`).FindAllStringSubmatch(output, -1)
-	if len(links) != 6 {
-		t.Errorf("%d links in the tree, want 6", len(links))
+	if len(links) != 7 {
+		t.Errorf("%d links in the tree, want 7", len(links))
 	}
 	for i, want := range []string{
 		"idempotency.run charge of api-1, in trace 1", "idempotency.run charge of api-1, in trace 1",
 		"idempotency.run charge of api-1, in trace 1", "idempotency.run charge of api-2, in trace 6",
-		"idempotency.run charge of api-1, in trace 8", "idempotency.run charge of api-2, in trace 9",
+		"idempotency.run charge of api-1, in trace 8", "idempotency.run charge of api-1, in trace 8",
+		"idempotency.run charge of api-2, in trace 9",
 	} {
 		if i < len(links) && links[i][3] != want {
 			t.Errorf("link %d leads to %q, want %q", i+1, links[i][3], want)
@@ -311,8 +312,8 @@ func expectPicture(t *testing.T, picture []byte) {
 			text.Write(token)
 		}
 	}
-	// Five links and the legend's; seven calls and the legend's.
-	for class, want := range map[string]int{"link": 6, "call": 8, "killed": 3, "reconcile": 2, "block": 5} {
+	// Six links and the legend's; seven calls and the legend's.
+	for class, want := range map[string]int{"link": 7, "call": 8, "killed": 3, "reconcile": 2, "block": 5} {
 		if classes[class] != want {
 			t.Errorf("the picture has %d elements of class %q, want %d", classes[class], class, want)
 		}
