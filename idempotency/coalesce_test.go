@@ -431,3 +431,36 @@ func TestFollowerMeetsANewHolder(t *testing.T) {
 		runs.want(t, 1)
 	})
 }
+
+// A holder that is gone refuses nobody: who joins while the key is being claimed
+// is compared with the next holder.
+func TestGoneHolderRefusesNobody(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		here, there := r.process(idempotency.Options{}), r.process(idempotency.Options{})
+		errBusy := errors.New("busy")
+		elsewhere := operation(t, there, idempotency.OperationOptions[string]{IgnoreError: func(err error) bool { return err == errBusy }})
+		holder := start(t.Context(), elsewhere, idempotency.Call{Key: "k", Fingerprint: []byte("a")}, func(context.Context) (string, error) {
+			time.Sleep(5 * time.Second)
+			return "", errBusy
+		})
+		synctest.Wait()
+		here.log.onClaim = func(ctx context.Context, n int, claim backend.ClaimRequest) (backend.Record, error) {
+			if n == 2 {
+				time.Sleep(10 * time.Second)
+			}
+			return here.log.next.Claim(ctx, storageKey("k"), claim)
+		}
+		charge := operation(t, here, idempotency.OperationOptions[string]{})
+		leader := start(t.Context(), charge, key("k"), returns("paid", new(counter)))
+		time.Sleep(7 * time.Second)
+		<-holder
+		joined := start(t.Context(), charge, idempotency.Call{Key: "k", Fingerprint: []byte("b")}, returns("again", new(counter)))
+		patient := start(t.Context(), charge, idempotency.Call{Key: "k", NoWait: true}, returns("again", new(counter)))
+		wantAnswer(t, <-leader, "paid", false)
+		wantAnswer(t, <-joined, "paid", true)
+		if a := <-patient; a.err != nil && !errors.Is(a.err, idempotency.ErrInProgress) || a.took != 8*time.Second {
+			t.Errorf("refused with %v after %v, by a holder that is gone", a.err, a.took)
+		}
+		r.idle(here, there)
+	})
+}

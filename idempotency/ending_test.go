@@ -340,6 +340,41 @@ func TestOvertaken(t *testing.T) {
 	}
 }
 
+// The winner's outcome is the answer, whichever of the two is an error; for the
+// one that was overtaken it is a replay.
+func TestOvertakenByAnotherKindOfOutcome(t *testing.T) {
+	errHere, errThere := errors.New("declined here"), errors.New("declined there")
+	for name, test := range map[string]struct{ here, there error }{"an error": {nil, errThere}, "a value": {errHere, nil}, "another error": {errHere, errThere}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p, other := r.process(idempotency.Options{Lease: lease, MaxHold: time.Second}), r.process(idempotency.Options{Lease: lease})
+				hooks := 0
+				charge := operation(t, p, idempotency.OperationOptions[string]{
+					OnExecuted:      func(context.Context, string, string) (string, error) { t.Error("OnExecuted"); return "", nil },
+					OnFailed:        func(_ context.Context, _ string, err error) error { t.Error("OnFailed"); return err },
+					OnReplayed:      func(_ context.Context, _ string, value string) (string, error) { hooks++; return value, nil },
+					OnErrorReplayed: func(_ context.Context, _ string, err error) error { hooks++; return err },
+				})
+				there := operation(t, other, idempotency.OperationOptions[string]{})
+				a := <-start(t.Context(), charge, key("k"), func(context.Context) (string, error) {
+					time.Sleep(lease)
+					<-start(t.Context(), there, key("k"), func(context.Context) (string, error) { return "winner", test.there })
+					return "late", test.here
+				})
+				if test.there != nil {
+					wantReplayedText(errThere.Error())(t, a)
+				} else {
+					wantAnswer(t, a, "winner", true)
+				}
+				if hooks != 1 || a.Attempt != 2 {
+					t.Errorf("%d hooks, attempt %d", hooks, a.Attempt)
+				}
+				r.idle(p, other)
+			})
+		})
+	}
+}
+
 // An answer that isn't to be recorded is overtaken like any other: the caller
 // must not get a value beside the key's.
 func TestOvertakenWithoutRecording(t *testing.T) {

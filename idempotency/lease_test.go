@@ -401,6 +401,71 @@ func TestRenewalUnderWayIsCutOff(t *testing.T) {
 	})
 }
 
+// Renewals are counted from their sending, like claims: slow replies neither
+// delay the next one nor prolong the lease.
+func TestSlowReplyOfARenewal(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{Lease: lease})
+		p.log.onClaim = func(ctx context.Context, n int, claim backend.ClaimRequest) (backend.Record, error) {
+			if n > 4 {
+				return backend.Record{}, faults.ErrUnknownOutcome
+			}
+			record, err := p.log.next.Claim(ctx, storageKey("k"), claim)
+			if claim.Renewal {
+				time.Sleep(8 * time.Second)
+			}
+			return record, err
+		}
+		charge := operation(t, p, idempotency.OperationOptions[string]{})
+		var after time.Duration
+		var cause error
+		<-start(t.Context(), charge, key("k"), untilCancelled(&after, &cause, true))
+		began := p.log.takings()[0].at
+		for i, q := range p.log.renewals()[:4] {
+			if at := q.at.Sub(began); at != time.Duration(i+1)*lease/3 {
+				t.Errorf("renewal %d went out after %v", i, at)
+			}
+		}
+		if want := lease + lease - margin; after != want {
+			t.Errorf("the lease was lost after %v, want %v: the third renewal was the last that was answered", after, want)
+		}
+		r.idle(p)
+	})
+}
+
+// The reply of a renewal that comes while the claim is being ended says nothing
+// any more.
+func TestReplyOfARenewalDuringTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{Lease: lease, CommitTimeout: time.Minute})
+		p.log.onClaim = func(ctx context.Context, _ int, claim backend.ClaimRequest) (backend.Record, error) {
+			if claim.Renewal {
+				time.Sleep(5 * time.Second) // the claim has been abandoned meanwhile
+			}
+			return p.log.next.Claim(context.WithoutCancel(ctx), storageKey("k"), claim)
+		}
+		p.log.onCommit = func(ctx context.Context, n int, commit backend.CommitRequest) error {
+			err := p.log.next.Commit(ctx, storageKey("k"), commit)
+			if n == 1 {
+				time.Sleep(8 * time.Second)
+				return faults.ErrUnknownOutcome
+			}
+			return err
+		}
+		charge := operation(t, p, idempotency.OperationOptions[string]{})
+		<-start(t.Context(), charge, key("k"), func(context.Context) (string, error) {
+			time.Sleep(lease/3 + time.Second)
+			goexit()
+			return "", nil
+		})
+		r.idle(p)
+		ends := p.log.endings(backend.Abandon)
+		if len(ends) != 2 || !ends[0].commit.LeaseHeld || !ends[1].commit.LeaseHeld {
+			t.Errorf("endings %+v; want two under a lease that is proven", ends)
+		}
+	})
+}
+
 // LeaseHeld is told anew at each send.
 func TestLeaseHeldAtEachSend(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
