@@ -112,7 +112,7 @@ func (c *claimCall) taken() (backend.Record, bool, error) {
 
 // script runs the claim script.
 func (c *claimCall) script() (backend.Record, error) {
-	c.scripter.client, c.scripter.script = c.backend.client, claimScript
+	c.scripter.client, c.scripter.loaded, c.scripter.script = c.backend.client, &c.backend.loaded, claimScript
 	c.keys[0] = c.key
 	argv := [3]any{&c.frame, wire.ClaimLease(&c.claim), wire.ClaimSeen(&c.claim)}
 	for {

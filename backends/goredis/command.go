@@ -2,6 +2,7 @@ package goredis
 
 import (
 	"context"
+	"sync/atomic"
 
 	redislib "github.com/redis/go-redis/v9"
 
@@ -43,27 +44,34 @@ func (p *payload) String() string { return "<record>" }
 // script is a script with its arguments for EVALSHA boxed once.
 type script struct {
 	*redislib.Script
-	sha any
+	sha, source any
+	number      int // its place in loaded
 }
 
-func newScript(source string) script {
+func newScript(number int, source string) script {
 	s := redislib.NewScript(source)
-	return script{Script: s, sha: s.Hash()}
+	return script{Script: s, sha: s.Hash(), source: source, number: number}
 }
 
 var (
-	claimScript       = newScript(wire.ClaimScript)
-	commitScript      = newScript(wire.CommitScript)
-	commitLargeScript = newScript(wire.CommitLargeScript)
-	lookScript        = newScript(wire.LookScript)
-	forgetScript      = newScript(wire.ForgetScript)
+	claimScript       = newScript(0, wire.ClaimScript)
+	commitScript      = newScript(1, wire.CommitScript)
+	commitLargeScript = newScript(2, wire.CommitLargeScript)
+	lookScript        = newScript(3, wire.LookScript)
+	forgetScript      = newScript(4, wire.ForgetScript)
 )
+
+// loaded tells which scripts this backend has had the server run. The first time
+// it sends the source: a server that doesn't know the hash would cost one round
+// trip more, and sending the source once costs nothing to one that does.
+type loaded [5]atomic.Bool
 
 // scripter runs scripts for redislib.Script without retries of the client. It is
 // part of each call, for it holds the arguments.
 type scripter struct {
 	redislib.Scripter // for what is never called
 	client            redislib.UniversalClient
+	loaded            *loaded
 	script            script
 	args              [9]any
 }
@@ -77,6 +85,11 @@ func (s *scripter) Eval(ctx context.Context, source string, keys []string, args 
 
 // EvalSha implements redislib.Scripter.
 func (s *scripter) EvalSha(ctx context.Context, _ string, keys []string, args ...any) *redislib.Cmd {
+	if known := &s.loaded[s.script.number]; !known.Load() {
+		cmd := s.process(ctx, "eval", s.script.source, keys, args)
+		known.Store(cmd.Err() == nil)
+		return cmd
+	}
 	return s.process(ctx, "evalsha", s.script.sha, keys, args)
 }
 

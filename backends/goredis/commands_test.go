@@ -117,6 +117,7 @@ func TestCommandsOfManyWaiters(t *testing.T) {
 			if len(outcome) > 4096 {
 				want = 4 // the side key, and one look
 			}
+			want += max(0, 2-looks) // a look that was under way above
 			after = slices.DeleteFunc(after, func(c string) bool { return c == "SCRIPT LOAD" || c == "EVAL" })
 			if len(after) > want {
 				t.Errorf("after the commit: %q, want at most %d commands", after, want)

@@ -72,7 +72,7 @@ type commitCall struct {
 }
 
 func (c *commitCall) run() {
-	c.scripter.client = c.backend.client
+	c.scripter.client, c.scripter.loaded = c.backend.client, &c.backend.loaded
 	c.keys = [2]string{c.key, c.side}
 	for {
 		reply, err := c.send()

@@ -162,7 +162,8 @@ func isSet(request []byte) bool {
 	return strings.Contains(strings.ToLower(string(request)), "\r\nset\r\n")
 }
 func isScript(request []byte) bool {
-	return strings.Contains(strings.ToLower(string(request)), "\r\nevalsha\r\n")
+	lower := strings.ToLower(string(request))
+	return strings.Contains(lower, "\r\nevalsha\r\n") || strings.Contains(lower, "\r\neval\r\n")
 }
 
 // behindProxy makes a backend that reaches a server through a proxy.

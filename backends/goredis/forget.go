@@ -27,7 +27,7 @@ type forgetCall struct {
 }
 
 func (c *forgetCall) run() {
-	c.scripter.client, c.scripter.script = c.backend.client, forgetScript
+	c.scripter.client, c.scripter.loaded, c.scripter.script = c.backend.client, &c.backend.loaded, forgetScript
 	for {
 		name := payload{}
 		publish, err := c.backend.publish(c.ctx)

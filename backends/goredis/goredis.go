@@ -31,6 +31,7 @@ type Backend struct {
 	layout  wire.Layout
 	hub     *hub.Hub
 	workers *workers
+	loaded  loaded
 	mode    atomic.Int32 // of the server, see publish.go
 	closed  atomic.Bool
 }

@@ -43,7 +43,7 @@ type lookCall struct {
 }
 
 func (c *lookCall) run() {
-	c.scripter.client, c.scripter.script = c.backend.client, lookScript
+	c.scripter.client, c.scripter.loaded, c.scripter.script = c.backend.client, &c.backend.loaded, lookScript
 	for {
 		frame, ttl, err := readPair(lookScript.Run(c.ctx, &c.scripter, c.keys[:]))
 		if err == nil {

@@ -82,6 +82,8 @@ func (x *idleOnly) Err() error {
 
 // conn is a connection of the pool, dialled where need be.
 func (b *Backend) conn(ctx context.Context) (redis.Conn, error) {
+	b.gate.enter()
+	defer b.gate.leave()
 	if b.dials.Load() == dialsWithCtx || ctx.Done() == nil {
 		return b.pool.GetContext(ctx)
 	}

@@ -29,6 +29,8 @@ type Backend struct {
 	layout  wire.Layout
 	hub     *hub.Hub
 	workers workers
+	gate    gate
+	loaded  loaded
 	calls   sync.Pool   // of *call
 	greeted atomic.Bool // the server is known to be one that this package can use
 	wrapped atomic.Bool // the pool's connections can't be interrupted
@@ -72,6 +74,7 @@ func (b *Backend) Close() error {
 	if b.closed.CompareAndSwap(false, true) {
 		b.hub.Close()
 		b.workers.close()
+		b.gate.wait(closePatience)
 	}
 	return nil
 }

@@ -10,8 +10,6 @@ import (
 	"github.com/reprise-go/reprise/backends/internal/wire"
 )
 
-var claimScript = rueidislib.NewLuaScript(wire.ClaimScript)
-
 // Claim implements backend.Backend. A claim of a key that is known to be
 // completed may be answered from rueidis' client-side cache.
 func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRequest) (backend.Record, error) {
@@ -73,7 +71,7 @@ func (b *Backend) claimDirect(ctx context.Context, key, name, frame string, requ
 func (b *Backend) claimByScript(ctx context.Context, key, name, frame string, request *backend.ClaimRequest) (backend.Record, error) {
 	asked := b.line.now()
 	args := []string{frame, decimal(wire.ClaimLease(request)), wire.ClaimSeen(request)}
-	reply, ttl, err := frameAndTTL(claimScript.Exec(ctx, b.line, []string{name}, args))
+	reply, ttl, err := frameAndTTL(b.eval(ctx, claimScript, []string{name}, args))
 	if err != nil {
 		return backend.Record{}, err
 	}

@@ -14,11 +14,7 @@ import (
 	"github.com/reprise-go/reprise/backends/internal/wire"
 )
 
-var (
-	commitScript      = rueidislib.NewLuaScript(wire.CommitScript)
-	commitLargeScript = rueidislib.NewLuaScriptNoSha(wire.CommitLargeScript)
-	commitLargeSHA    = digest(wire.CommitLargeScript)
-)
+var commitLargeSHA = digest(wire.CommitLargeScript)
 
 // MaxOutcome is the length in bytes of the longest outcome that is sent to the
 // server: a longer one might break a limit at which servers close the
@@ -54,7 +50,7 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 		reply, err = b.commitLarge(ctx, name, b.layout.Side(key, request.Token), args, wire.CommitHead(&request))
 	}
 	if err == nil && reply == wire.CommitSideMissing {
-		reply, err = commitScript.Exec(ctx, b.line, []string{name}, args).AsInt64()
+		reply, err = b.eval(ctx, commitScript, []string{name}, args).AsInt64()
 	}
 	if err == nil {
 		err = wire.ReadCommit(reply)
@@ -75,7 +71,7 @@ func (b *Backend) commitLarge(ctx context.Context, name, side string, args []str
 	// An error of the SET needs no look: the script finds no side key then.
 	result := results[1]
 	if refusal(result.Error(), "NOSCRIPT") {
-		result = commitLargeScript.Exec(ctx, b.line, []string{name, side}, args)
+		result = commitLargeScript.source.Exec(ctx, b.line, []string{name, side}, args)
 	}
 	if refusal(result.Error(), "TRYAGAIN") || refusal(result.Error(), "CROSSSLOT") {
 		return wire.CommitSideMissing, nil

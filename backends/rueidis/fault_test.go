@@ -72,6 +72,17 @@ func promptly(t *testing.T, b *rueidis.Backend, key string) {
 	}
 }
 
+// trusting calls until the backend trusts its connections.
+func trusting(t *testing.T, b *rueidis.Backend) {
+	t.Helper()
+	ctx := within(t)
+	for rueidis.Doubts(ctx, b) {
+		if _, err := b.Fetch(ctx, "key"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestSilentServer(t *testing.T) {
 	server := redistest.Start(t)
 	proxy, err := faults.NewProxy(server.Addr(), faults.ProxyOptions{})
@@ -108,12 +119,7 @@ func TestSilentServer(t *testing.T) {
 				promptly(t, b, "another key")
 			})
 			t.Run("in use", func(t *testing.T) {
-				eventually(t, "the trust in the connections", func() error {
-					if _, err := b.Fetch(within(t), "key"); err != nil || rueidis.Doubts(within(t), b) {
-						return errors.Join(errors.New("is not yet there"), err)
-					}
-					return nil
-				})
+				trusting(t, b)
 				proxy.Pause()
 				defer proxy.Resume()
 				promptly(t, b, "another key")
@@ -153,11 +159,7 @@ func TestSilentServerManyCalls(t *testing.T) {
 	both(t, server, func(t *testing.T, connect func() *rueidis.Backend) {
 		b := connect()
 		complete(t, b, "warm", "")
-		for range 5000 { // so that calls are trusted when it happens
-			if _, err := b.Fetch(within(t), "warm"); err != nil {
-				t.Fatal(err)
-			}
-		}
+		trusting(t, b)
 		server.Pause(t)
 		defer server.Resume(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

@@ -2,13 +2,7 @@ package rueidis
 
 import (
 	"context"
-
-	rueidislib "github.com/redis/rueidis"
-
-	"github.com/reprise-go/reprise/backends/internal/wire"
 )
-
-var forgetScript = rueidislib.NewLuaScript(wire.ForgetScript)
 
 // Forget implements backend.Forgetter. The caches of other processes learn of it
 // from the server, as soon as their connections carry it to them.
@@ -21,7 +15,7 @@ func (b *Backend) Forget(ctx context.Context, key string) error {
 	if err != nil {
 		return b.failure(ctx, op, err)
 	}
-	err = forgetScript.Exec(ctx, b.line, []string{b.layout.Record(key)}, []string{about.publish}).Error()
+	err = b.eval(ctx, forgetScript, []string{b.layout.Record(key)}, []string{about.publish}).Error()
 	if b.seen != nil {
 		// Also after an error: it may have been applied. The announcement for
 		// this process may come later than the reply, on another connection.

@@ -153,7 +153,7 @@ func eventually(tb testing.TB, what string, holds func() error) {
 		if time.Now().After(deadline) {
 			tb.Fatalf("%s: %v", what, err)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 

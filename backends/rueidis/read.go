@@ -11,8 +11,6 @@ import (
 	"github.com/reprise-go/reprise/backends/internal/wire"
 )
 
-var lookScript = rueidislib.NewLuaScript(wire.LookScript)
-
 // Fetch implements backend.Backend.
 func (b *Backend) Fetch(ctx context.Context, key string) (backend.Record, error) {
 	const op = "rueidis: fetch"
@@ -42,23 +40,31 @@ func (b *Backend) Wait(ctx context.Context, key string, token backend.Token) (ba
 
 // look reads the record from the server.
 func (b *Backend) look(ctx context.Context, name string) (backend.Record, error) {
-	frame, ttl, err := frameAndTTL(lookScript.Exec(ctx, b.line, []string{name}, nil))
+	frame, ttl, err := frameAndTTL(b.eval(ctx, lookScript, []string{name}, nil))
 	if err != nil {
 		return backend.Record{}, err
 	}
 	return wire.ReadLook(frame, ttl)
 }
 
-// lookPatience is how long those who wait outlive a server that can't be reached.
+// lookPatience is how long those who wait outlive a server that fails.
 const lookPatience = 5 * time.Second
 
 // observe is a look for those who wait. It outlives a lost connection, on which
 // whatever was under way fails, and a short failover.
 func (b *Backend) observe(ctx context.Context, channel string) (backend.Record, error) {
-	pause, begun := 5*time.Millisecond, b.line.now()
+	pause, failing := 5*time.Millisecond, time.Duration(0)
 	for {
 		record, err := b.look(ctx, channel)
-		if err == nil || !passing(err) || b.line.now()-begun > lookPatience {
+		if err == nil || !passing(err) {
+			return record, err
+		}
+		// Counted from the first failure: it may have taken long to be one.
+		now := b.line.now()
+		if failing == 0 {
+			failing = now
+		}
+		if now-failing > lookPatience {
 			return record, err
 		}
 		timer := time.NewTimer(pause)

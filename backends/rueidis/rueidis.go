@@ -50,6 +50,8 @@ type Backend struct {
 	seen   *sightings // nil without cache
 	owned  bool       // the client is closed with the backend
 	closed atomic.Bool
+	loaded loaded
+	hits   atomic.Uint64 // see CacheHits
 	about  atomic.Pointer[server]
 }
 

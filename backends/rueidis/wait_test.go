@@ -212,8 +212,20 @@ func TestFlushWhileWaiting(t *testing.T) {
 		request := taking(token())
 		request.Lease = 2 * time.Second
 		take(t, b, "key", request)
+		looks := func() string {
+			_, stats, _ := strings.Cut(server.Do(t, "INFO", "commandstats").(string), "cmdstat_evalsha:")
+			stats, _, _ = strings.Cut(stats, ",")
+			return stats
+		}
+		before := looks()
 		w := wait(t, b, "key", request.Token, 10)
 		subscribed(t, server.Addr(), "", 1)
+		eventually(t, "the first look", func() error {
+			if looks() == before {
+				return errors.New("is still to come")
+			}
+			return nil
+		})
 		server.Do(t, "FLUSHALL")
 		w.returned(t)
 		for i, record := range w.records {

@@ -30,22 +30,10 @@ func each(t *testing.T, test func(t *testing.T, connect connect)) {
 	}
 }
 
-// warm opens the client's connections, so that what they send at first is not
-// counted.
-func warm(t *testing.T, x *idempotency.Executor) {
-	t.Helper()
-	for i := range 2 {
-		if err := idempotency.Exec(t.Context(), x, fmt.Sprint("warm", i), func(context.Context) error { return nil }); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 func TestCommandsOfACall(t *testing.T) {
 	each(t, func(t *testing.T, connect connect) {
 		server := redistest.Start(t)
 		x := newExecutor(t, connect(t, server.Addr(), "t:"), idempotency.Options{})
-		warm(t, x)
 		answer := func(context.Context) (string, error) { return "answer", nil }
 		count := func(what string, want int, do func()) {
 			t.Helper()
@@ -89,8 +77,11 @@ func TestCommandsOfAHerdInTwoProcesses(t *testing.T) {
 		server := redistest.Start(t)
 		runner := newExecutor(t, connect(t, server.Addr(), "t:"), idempotency.Options{})
 		herd := newExecutor(t, connect(t, server.Addr(), "t:"), idempotency.Options{})
-		warm(t, runner)
-		warm(t, herd)
+		for _, x := range []*idempotency.Executor{runner, herd} {
+			if _, err := x.Lookup(t.Context(), "opens the connections"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		connections := func() int {
 			list := redistest.Do(t, server.Addr(), "CLIENT", "LIST").(string)
 			return strings.Count(list, "\n")

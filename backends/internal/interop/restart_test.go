@@ -23,7 +23,7 @@ func TestAnswersSurviveAKilledServer(t *testing.T) {
 				server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", fsync)
 				const keys, kills = 200, 4
 				var runs [keys]atomic.Int32
-				options := idempotency.Options{Lease: 2 * time.Second, Retention: time.Hour, CommitTimeout: 20 * time.Second}
+				options := idempotency.Options{Lease: 20 * time.Second, Retention: time.Hour, CommitTimeout: 20 * time.Second}
 				var wg sync.WaitGroup
 				var done atomic.Bool
 				for range 3 { // processes
