@@ -378,19 +378,83 @@ func TestOvertakenByAnotherKindOfOutcome(t *testing.T) {
 // An answer that isn't to be recorded is overtaken like any other: the caller
 // must not get a value beside the key's.
 func TestOvertakenWithoutRecording(t *testing.T) {
+	for name, choice := range map[string]idempotency.RetentionChoice{"released": idempotency.DoNotRecord, "abandoned": idempotency.LeaveAbandoned} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p, other := r.process(idempotency.Options{Lease: lease, MaxHold: time.Second}), r.process(idempotency.Options{Lease: lease})
+				charge := operation(t, p, idempotency.OperationOptions[string]{
+					RetentionFor: func(string, error) idempotency.RetentionChoice { return choice },
+				})
+				there := operation(t, other, idempotency.OperationOptions[string]{})
+				a := <-start(t.Context(), charge, key("k"), func(context.Context) (string, error) {
+					time.Sleep(lease)
+					wantAnswer(t, <-start(t.Context(), there, key("k"), returns("winner", new(counter))), "winner", false)
+					return "late", nil
+				})
+				wantAnswer(t, a, "winner", true)
+				r.idle(p, other)
+			})
+		})
+	}
+}
+
+// A commit that went on in the background and was never confirmed: followers
+// start over, by the record; nothing is released.
+func TestCommitFailsInTheBackground(t *testing.T) {
+	for name, later := range map[string]error{"refused": backend.ErrPermanent, "unknown": faults.ErrUnknownOutcome} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p := r.process(idempotency.Options{Lease: lease, WaitTimeout: time.Hour})
+				p.log.onCommit = func(ctx context.Context, n int, commit backend.CommitRequest) error {
+					switch {
+					case n == 1:
+						<-ctx.Done()
+						return ctx.Err()
+					case commit.Attempt == 1:
+						return later
+					}
+					return p.log.next.Commit(ctx, storageKey("k"), commit)
+				}
+				charge := operation(t, p, idempotency.OperationOptions[string]{})
+				ctx, cancel := context.WithCancel(t.Context())
+				leader := start(ctx, charge, key("k"), returns("unconfirmed", new(counter)))
+				synctest.Wait()
+				follower := start(t.Context(), charge, key("k"), returns("second", new(counter)))
+				synctest.Wait()
+				cancel()
+				if a := <-leader; a.Value != "unconfirmed" || a.err == nil {
+					t.Errorf("the leader got %q, %v", a.Value, a.err)
+				}
+				b := <-follower
+				wantAnswer(t, b, "second", false)
+				if b.Attempt != 2 || len(p.log.endings(backend.Release))+len(p.log.endings(backend.Abandon)) != 0 {
+					t.Errorf("attempt %d after %+v", b.Attempt, p.log.of(nil))
+				}
+				r.idle(p)
+			})
+		})
+	}
+}
+
+// The action changes what the call was made from: key and fingerprint are those
+// of the start.
+func TestActionChangesItsInput(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		p, other := r.process(idempotency.Options{Lease: lease, MaxHold: time.Second}), r.process(idempotency.Options{Lease: lease})
-		charge := operation(t, p, idempotency.OperationOptions[string]{
-			RetentionFor: func(string, error) idempotency.RetentionChoice { return idempotency.DoNotRecord },
-		})
-		there := operation(t, other, idempotency.OperationOptions[string]{})
-		a := <-start(t.Context(), charge, key("k"), func(context.Context) (string, error) {
-			time.Sleep(lease)
-			wantAnswer(t, <-start(t.Context(), there, key("k"), returns("winner", new(counter))), "winner", false)
-			return "late", nil
-		})
-		wantAnswer(t, a, "winner", true)
-		r.idle(p, other)
+		p := r.process(idempotency.Options{Lease: lease})
+		charge := operation(t, p, idempotency.OperationOptions[string]{})
+		fingerprint := []byte("a")
+		call := idempotency.Call{Key: "k", Fingerprint: fingerprint, Metadata: map[string]string{"account": "1"}}
+		wantAnswer(t, <-start(t.Context(), charge, call, func(ctx context.Context) (string, error) {
+			fingerprint[0], call.Key, call.Metadata["account"] = 'x', "other", "2"
+			r.store.Forget(ctx, storageKey("k")) // what follows is written anew
+			return "paid", nil
+		}), "paid", false)
+		a := <-start(t.Context(), charge, idempotency.Call{Key: "k", Fingerprint: []byte("a")}, returns("again", new(counter)))
+		wantAnswer(t, a, "paid", true)
+		if a.Metadata["account"] != "1" {
+			t.Errorf("metadata %v", a.Metadata)
+		}
+		wantError(t, <-start(t.Context(), charge, idempotency.Call{Key: "k", Fingerprint: []byte("x")}, returns("again", new(counter))), idempotency.ErrFingerprintMismatch)
 	})
 }
 

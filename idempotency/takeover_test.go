@@ -164,6 +164,60 @@ func TestOvertakenTakeover(t *testing.T) {
 	})
 }
 
+// The abandoned record is forgotten before it is taken: then the key is unknown,
+// and is claimed as such.
+func TestAbandonedIsForgottenMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.process(idempotency.Options{})
+		r.abandon("k")
+		p.log.onClaim = func(ctx context.Context, n int, claim backend.ClaimRequest) (backend.Record, error) {
+			if n == 2 {
+				r.store.Forget(ctx, storageKey("k"))
+			}
+			return p.log.next.Claim(ctx, storageKey("k"), claim)
+		}
+		questions := new(counter)
+		charge := operation(t, p, idempotency.OperationOptions[string]{Reconcile: asked(questions, func(context.Context) (decision, error) {
+			return idempotency.Unknown[string](), nil
+		})})
+		a := <-start(t.Context(), charge, key("k"), returns("paid", new(counter)))
+		wantAnswer(t, a, "paid", false)
+		claims := p.log.takings()
+		if len(claims) != 3 || claims[2].claim.Seen != 0 || claims[2].token == claims[1].token || a.Attempt != 1 || questions.count() != 0 {
+			t.Errorf("claims %+v, attempt %d, asked %d times", claims, a.Attempt, questions.count())
+		}
+	})
+}
+
+// A record that says in a way that this version can't read whose it is: it isn't
+// run on, waited for or changed.
+func TestUnreadableHolder(t *testing.T) {
+	for name, abandoned := range map[string]bool{"held": false, "abandoned": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p := r.process(idempotency.Options{FailOpen: true})
+				claim := backend.ClaimRequest{Token: backend.Token{1}, Lease: time.Hour, Keep: time.Hour, Metadata: []byte{0xf0, 1, 2}}
+				if _, err := r.store.Claim(t.Context(), storageKey("k"), claim); err != nil {
+					t.Fatal(err)
+				}
+				if abandoned {
+					r.endBy(claim.Token, "k", backend.Abandon)
+				}
+				before := r.fetch("k")
+				var runs counter
+				charge := operation(t, p, idempotency.OperationOptions[string]{})
+				a := <-start(t.Context(), charge, key("k"), returns("paid", &runs))
+				wantError(t, a, backend.ErrCorrupt)
+				runs.want(t, 0)
+				if after := r.fetch("k"); a.took != 0 || after.State != before.State || after.Fence != before.Fence || len(p.log.of(nil)) != 1 {
+					t.Errorf("after %v and %d requests the record is %+v", a.took, len(p.log.of(nil)), after)
+				}
+				r.idle(p)
+			})
+		})
+	}
+}
+
 // Fingerprint and operation come before the policy.
 func TestAbandonedByAnotherRequest(t *testing.T) {
 	for name, policy := range map[string]idempotency.AbandonedPolicy{"rerun": idempotency.Rerun, "fail": idempotency.Fail} {
