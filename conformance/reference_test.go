@@ -87,11 +87,13 @@ func (s *reference) find(key string) *entry {
 }
 
 // state is that of the entry by now.
-func (s *reference) state(e *entry) backend.State {
+func (s *reference) state(e *entry) backend.State { return s.stateAt(e, s.clock.now()) }
+
+func (s *reference) stateAt(e *entry, now time.Duration) backend.State {
 	state := e.record.State
-	lapsed := s.clock.now() >= e.leaseEnd
+	lapsed := now >= e.leaseEnd
 	if s.is("leases end early") {
-		lapsed = s.clock.now() >= e.leaseEnd-(e.leaseEnd-s.clock.now())/2-e.keep
+		lapsed = now >= e.leaseEnd-(e.leaseEnd-now)/2-e.keep
 	}
 	if state == backend.Claimed && lapsed {
 		return backend.Abandoned
@@ -107,12 +109,15 @@ func (s *reference) show(e *entry) backend.Record {
 		return backend.Record{}
 	}
 	r := e.record
-	r.State = s.state(e)
+	// One look at the clock: a lease that ends between two would be live with
+	// nothing left.
+	now := s.clock.now()
+	r.State = s.stateAt(e, now)
 	if !s.is("records are shared") {
 		r.Fingerprint, r.Metadata, r.Outcome = slices.Clone(r.Fingerprint), slices.Clone(r.Metadata), slices.Clone(r.Outcome)
 	}
 	if r.State == backend.Claimed {
-		r.LeaseLeft = e.leaseEnd - s.clock.now()
+		r.LeaseLeft = e.leaseEnd - now
 	}
 	return r
 }
