@@ -65,14 +65,13 @@ func describe(err error) (status int, body errorBody) {
 	case errors.Is(err, ErrGatewayBusy):
 		e.Type, e.Message = "api_error", "The card network is busy; the card was not charged. Try again with the same key."
 		return http.StatusServiceUnavailable, body
-	case errors.Is(err, idempotency.ErrAbandoned), errors.Is(err, idempotency.ErrLeaseLost):
+	case errors.Is(err, ErrOutcomeUnknown), errors.Is(err, idempotency.ErrAbandoned), errors.Is(err, idempotency.ErrLeaseLost):
 		// The next request takes over and asks the network.
 		e.Type = "api_error"
 		e.Message = "It is not known yet whether the card was charged. Try again with the same key."
 		return http.StatusServiceUnavailable, body
 	}
-	if _, ok := errors.AsType[*idempotency.ReplayedError](err); ok ||
-		errors.Is(err, ErrOutcomeUnknown) || errors.Is(err, idempotency.ErrUndecodable) {
+	if _, ok := errors.AsType[*idempotency.ReplayedError](err); ok || errors.Is(err, idempotency.ErrUndecodable) {
 		// Recorded: trying again with this key changes nothing.
 		e.Type, e.Message = "api_error", "The payment could not be completed. Contact support before you charge the card again."
 		return http.StatusInternalServerError, body

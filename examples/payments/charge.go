@@ -12,6 +12,10 @@ import (
 // newCharges declares the operation "charge": once per process, used by every
 // request.
 func newCharges(store backend.Backend, namespace string, network *gateway) (*idempotency.Operation[Charge], error) {
+	registry, err := replayableErrors()
+	if err != nil {
+		return nil, err
+	}
 	payments, err := idempotency.New(store, idempotency.Options{
 		// Instances share their answers because they share the namespace.
 		Namespace: namespace,
@@ -27,7 +31,9 @@ func newCharges(store backend.Backend, namespace string, network *gateway) (*ide
 		// How long a request waits for another one with its key. Less than the
 		// timeout of the clients and the load balancer before us.
 		WaitTimeout: 5 * time.Second,
-		Observer:    outcomes{},
+		// A replayed error is still what it was: see carderror.go.
+		Errors:   registry,
+		Observer: outcomes{},
 	})
 	if err != nil {
 		return nil, err
@@ -42,6 +48,14 @@ func newCharges(store backend.Backend, namespace string, network *gateway) (*ide
 		// Only what certainly had no effect may run again under the same key.
 		// Everything else, a declined card too, is an answer, and is replayed.
 		IgnoreError: func(err error) bool { return errors.Is(err, ErrGatewayBusy) },
+		// Where the network doesn't say whether the card was charged, nobody knows:
+		// then Reconcile asks it again, on the next request with the key.
+		RetentionFor: func(_ Charge, err error) idempotency.RetentionChoice {
+			if errors.Is(err, ErrOutcomeUnknown) {
+				return idempotency.LeaveAbandoned
+			}
+			return idempotency.Default
+		},
 		// An instance died in the middle of a charge, and nobody knows how far it
 		// got. Nobody but the card network.
 		Reconcile: func(ctx context.Context, abandoned idempotency.Abandoned) (idempotency.Decision[Charge], error) {
@@ -56,6 +70,5 @@ func newCharges(store backend.Backend, namespace string, network *gateway) (*ide
 			}
 			return idempotency.Answer(authorization.charge()), nil
 		},
-		OnErrorReplayed: func(_ context.Context, _ string, err error) error { return restoreCardError(err) },
 	})
 }

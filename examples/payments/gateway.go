@@ -16,8 +16,8 @@ import (
 // ErrGatewayBusy means that the card was certainly not charged.
 var ErrGatewayBusy = errors.New("the card network is busy")
 
-// ErrOutcomeUnknown means that the card may have been charged. It must not run
-// again, so it is recorded: a person looks.
+// ErrOutcomeUnknown means that the card may have been charged: it is neither an
+// answer nor a reason to run again.
 var ErrOutcomeUnknown = errors.New("the card network doesn't say whether the card was charged")
 
 const (

@@ -310,15 +310,17 @@ func TestRequestsFile(t *testing.T) {
 	}
 }
 
-// What Redis holds of a declined card is its text.
+// What Redis holds of a declined card are its fields.
 func TestCardErrorSurvivesAReplay(t *testing.T) {
-	x, err := idempotency.New(newMemory(t), idempotency.Options{})
+	registry, err := replayableErrors()
 	if err != nil {
 		t.Fatal(err)
 	}
-	operation, err := idempotency.NewOperation(x, idempotency.OperationOptions[Charge]{
-		OnErrorReplayed: func(_ context.Context, _ string, err error) error { return restoreCardError(err) },
-	})
+	x, err := idempotency.New(newMemory(t), idempotency.Options{Errors: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	operation, err := idempotency.NewOperation(x, idempotency.OperationOptions[Charge]{})
 	if err != nil {
 		t.Fatal(err)
 	}
