@@ -193,7 +193,7 @@ func contains(parts ...string) func([]byte) bool {
 
 func TestLostReplies(t *testing.T) {
 	server := redistest.Start(t)
-	proxy, err := faults.NewProxy(server.Addr(), faults.ProxyOptions{})
+	proxy, err := faults.NewProxy(server.Addr(), faults.ProxyOptions{Complete: faults.WholeRESP})
 	if err != nil {
 		t.Fatal(err)
 	}

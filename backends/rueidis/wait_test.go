@@ -212,6 +212,9 @@ func TestFlushWhileWaiting(t *testing.T) {
 		request := taking(token())
 		request.Lease = 2 * time.Second
 		take(t, b, "key", request)
+		if _, err := b.Fetch(within(t), "key"); err != nil { // loads the script
+			t.Fatal(err)
+		}
 		looks := func() string {
 			_, stats, _ := strings.Cut(server.Do(t, "INFO", "commandstats").(string), "cmdstat_evalsha:")
 			stats, _, _ = strings.Cut(stats, ",")
