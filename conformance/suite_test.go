@@ -80,10 +80,12 @@ func TestLostWakeupsFailWhatNeedsThem(t *testing.T) {
 		"Slices/RecordsBelongToTheCaller": true, "Disconnect/WaitersLookAgain": true,
 	}
 	for _, rule := range Rules() {
-		h := through(harness("", true), func(faults.Call) faults.Fault { return faults.DropWakeups })
-		h.patience = 300 * time.Millisecond
-		if r := observe(t, rule, h); r.Failed() != needs[rule.Name] {
-			t.Errorf("%s failed: %v, want %v\n%s", rule.Name, r.Failed(), needs[rule.Name], r.messages)
-		}
+		// In a bubble, what isn't woken has run out of patience at once.
+		synctest.Test(t, func(t *testing.T) {
+			h := through(harness("", true), func(faults.Call) faults.Fault { return faults.DropWakeups })
+			if r := observe(t, rule, h); r.Failed() != needs[rule.Name] {
+				t.Errorf("%s failed: %v, want %v\n%s", rule.Name, r.Failed(), needs[rule.Name], r.messages)
+			}
+		})
 	}
 }
