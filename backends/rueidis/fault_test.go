@@ -232,7 +232,7 @@ func TestLostReplies(t *testing.T) {
 				key := fmt.Sprint(len(outcome))
 				holder := token()
 				take(t, b, key, taking(holder))
-				proxy.OnNth(contains("EVALSHA"), 1, faults.CutReply)
+				proxy.OnNth(contains("EVAL"), 1, faults.CutReply)
 				unknown(t, "a commit", b.Commit(within(t), key, completing(holder, outcome)))
 				eventually(t, "the repeated commit", func() error {
 					return b.Commit(within(t), key, completing(holder, outcome))
