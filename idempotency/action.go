@@ -278,7 +278,8 @@ func (c *call) reconcile(f *flight, a *actionContext) (answered bool, err error)
 	}
 	abandoned := Abandoned{
 		Key: c.key, Operation: previous.operation, Attempt: cl.takeover.Attempt, Fence: cl.takeover.Fence,
-		ClaimedAt: previous.claimedAt, Fingerprint: cl.takeover.Fingerprint, Metadata: previous.pairs,
+		ClaimedAt: previous.claimedAt, Since: previous.abandonedSince(),
+		Fingerprint: cl.takeover.Fingerprint, Metadata: previous.pairs,
 	}
 	var ctx context.Context = a
 	var step *Step

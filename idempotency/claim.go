@@ -93,6 +93,14 @@ func (c *call) send(f *flight) (err error) {
 			cl.identity.carrier = step.Carrier
 		}
 		metadata := claimMetadata{operation: cl.identity.operation, claimedAt: now, carrier: cl.identity.carrier, pairs: c.metadata}
+		if cl.takeover != nil {
+			if previous, err := parseMetadata(cl.takeover.Metadata); err == nil {
+				metadata.since = previous.abandonedSince()
+				if len(metadata.pairs) == 0 {
+					metadata.pairs = previous.pairs
+				}
+			}
+		}
 		cl.request.Metadata = metadata.append(cl.metadata[:0])
 	}
 	for {

@@ -11,7 +11,7 @@ import (
 // a byte of format version (high half) and flags (low half), so that a newer
 // format is recognised and never guessed at.
 //
-//	metadata  version|flags, uvarint claim time (ms), string operation, [bytes carrier], [pairs]
+//	metadata  version|flags, uvarint claim time (ms), string operation, [bytes carrier], [pairs], [uvarint since (ms)]
 //	outcome   version|flags, kind, uvarint time (ms), [string codec], [transforms], [pairs], payload
 //
 // Strings and bytes have a uvarint length before them, transforms and pairs their
@@ -22,6 +22,7 @@ const (
 
 	metadataHasCarrier = 1 << 0
 	metadataHasPairs   = 1 << 1
+	metadataHasSince   = 1 << 2
 
 	outcomeHasCodec      = 1 << 0
 	outcomeHasTransforms = 1 << 1
@@ -55,6 +56,18 @@ type claimMetadata struct {
 	claimedAt time.Time
 	carrier   []byte
 	pairs     map[string]string // the call's own
+	// since is when the first of the attempts claimed the key that were abandoned
+	// one after the other up to this one; zero where none was.
+	since time.Time
+}
+
+// abandonedSince is since when an effect may have happened that nobody knows of,
+// if the claim was abandoned.
+func (m claimMetadata) abandonedSince() time.Time {
+	if m.since.IsZero() {
+		return m.claimedAt
+	}
+	return m.since
 }
 
 func (m claimMetadata) append(dst []byte) []byte {
@@ -65,6 +78,9 @@ func (m claimMetadata) append(dst []byte) []byte {
 	if len(m.pairs) > 0 {
 		flags |= metadataHasPairs
 	}
+	if !m.since.IsZero() {
+		flags |= metadataHasSince
+	}
 	dst = append(dst, flags)
 	dst = binary.AppendUvarint(dst, uint64(m.claimedAt.UnixMilli()))
 	dst = appendString(dst, m.operation)
@@ -73,6 +89,9 @@ func (m claimMetadata) append(dst []byte) []byte {
 	}
 	if len(m.pairs) > 0 {
 		dst = appendPairs(dst, m.pairs)
+	}
+	if !m.since.IsZero() {
+		dst = binary.AppendUvarint(dst, uint64(m.since.UnixMilli()))
 	}
 	return dst
 }
@@ -94,6 +113,9 @@ func parseMetadata(data []byte) (m claimMetadata, err error) {
 	}
 	if flags&metadataHasPairs != 0 {
 		m.pairs = r.pairs()
+	}
+	if flags&metadataHasSince != 0 {
+		m.since = r.time()
 	}
 	if r.failed {
 		return claimMetadata{}, errFormat

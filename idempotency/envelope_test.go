@@ -27,6 +27,7 @@ var (
 	metadatas = map[string]claimMetadata{
 		"plain":   {operation: "charge", claimedAt: goldenTime},
 		"pairs":   {operation: "charge", claimedAt: goldenTime, carrier: []byte("c"), pairs: map[string]string{"account": "acct_1"}},
+		"since":   {operation: "charge", claimedAt: goldenTime, since: goldenTime.Add(-time.Hour)},
 		"unnamed": {claimedAt: goldenTime},
 		"carrier": {operation: "charge", claimedAt: goldenTime, carrier: []byte("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")},
 	}

@@ -129,6 +129,9 @@ func (l *leases) wake(at time.Time) {
 func (l *leases) tick() {
 	var due, lost []*hold
 	now := time.Now()
+	// Those that are due soon go too: with thousands of actions in flight the timer
+	// would otherwise look through all of them for each.
+	soon := now.Add(l.x.options.Lease / 12)
 	l.mu.Lock()
 	l.wakeAt = time.Time{}
 	for h := l.first; h != nil; h = h.next {
@@ -140,7 +143,7 @@ func (l *leases) tick() {
 			lost = append(lost, h)
 			continue
 		}
-		if !h.renewing && !now.Before(h.due) && now.Before(h.last) {
+		if !h.renewing && !soon.Before(h.due) && now.Before(h.last) {
 			h.renewing = true
 			due = append(due, h)
 		}

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/reprise-go/reprise/idempotency"
 )
@@ -174,4 +176,39 @@ func TestLeaveAbandonedLetsThePolicyDecide(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
+}
+
+// An attempt that only asked, and found nothing out, doesn't hide when the effect
+// may have happened, nor what the request was.
+func TestAbandonedTellsSinceWhenNobodyKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now().Truncate(time.Millisecond)
+		var asked []idempotency.Abandoned
+		o := newOperation(t, newExecutor(t, newStore(t), idempotency.Options{}), idempotency.OperationOptions[int]{
+			Reconcile: func(_ context.Context, abandoned idempotency.Abandoned) (idempotency.Decision[int], error) {
+				asked = append(asked, abandoned)
+				return idempotency.Unknown[int](), nil
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		o.Do(ctx, idempotency.Call{Key: "k", Metadata: map[string]string{"account": "acct_1"}}, func(ctx context.Context) (int, error) {
+			cancel()
+			return 0, ctx.Err()
+		})
+		for range 3 {
+			time.Sleep(time.Minute)
+			if _, err := o.Run(t.Context(), "k", mustNotRun[int](t)); !errors.Is(err, idempotency.ErrAbandoned) {
+				t.Error(err)
+			}
+		}
+		for i, abandoned := range asked {
+			claimed := began.Add(time.Duration(i) * time.Minute)
+			if abandoned.Attempt != uint32(i+1) || !abandoned.Since.Equal(began) || !abandoned.ClaimedAt.Equal(claimed) || abandoned.Metadata["account"] != "acct_1" {
+				t.Errorf("asked about %+v, want attempt %d, claimed at %v, since %v", abandoned, i+1, claimed, began)
+			}
+		}
+		if len(asked) != 3 {
+			t.Errorf("asked %d times", len(asked))
+		}
+	})
 }

@@ -39,7 +39,8 @@ type Options struct {
 	// the action. Default: 30 s.
 	Lease time.Duration
 	// Keep is how long an abandoned key is remembered after its lease has ended;
-	// afterwards it is vacant and runs again under any policy. Default: Retention.
+	// afterwards it is vacant and runs again under any policy. Shorter than Lease it
+	// may forget a lapsed lease before its holder comes back. Default: Retention.
 	Keep time.Duration
 	// WaitTimeout is how long a call waits in total for others that hold its key,
 	// before it gets ErrWaitTimeout. Unlimited: as long as its ctx. Default: 60 s.

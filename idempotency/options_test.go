@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
@@ -95,10 +96,12 @@ func TestNewTakesTheBounds(t *testing.T) {
 		{WaitTimeout: idempotency.Unlimited, MaxHold: idempotency.Unlimited},
 		{MaxPayload: 1},
 	} {
-		x := newExecutor(t, newStore(t), options)
-		if v, err := idempotency.Run(t.Context(), x, "k", (&answers[int]{value: 7}).run); v != 7 || err != nil {
-			t.Errorf("%+v: %v, %v", options, v, err)
-		}
+		synctest.Test(t, func(t *testing.T) { // a lease of a millisecond needs a clock that stands still
+			x := newExecutor(t, newStore(t), options)
+			if v, err := idempotency.Run(t.Context(), x, "k", (&answers[int]{value: 7}).run); v != 7 || err != nil {
+				t.Errorf("%+v: %v, %v", options, v, err)
+			}
+		})
 	}
 }
 

@@ -34,9 +34,15 @@ type Abandoned struct {
 	// ClaimedAt is when that attempt claimed the key, by the clock of its
 	// process.
 	ClaimedAt time.Time
+	// Since is when the first of the attempts claimed the key that ended without an
+	// outcome one after the other up to this one: an effect that nobody knows of
+	// can't be older. It may be as young as the end of the lease, for a lease is
+	// renewed while its action runs.
+	Since time.Time
 	// Fingerprint is that attempt's; empty where it had none.
 	Fingerprint []byte
-	// Metadata is the Call.Metadata of that attempt's call.
+	// Metadata is the Call.Metadata of that attempt's call, or of the last one that
+	// had any.
 	Metadata map[string]string
 }
 

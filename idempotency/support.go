@@ -63,7 +63,8 @@ func (x *Executor) Lookup(ctx context.Context, key string) (Info, error) {
 // an answer that must not be replayed, an abandoned key whose action is known
 // not to have had an effect, or a record that can't be read. A key that is
 // claimed under a running lease is ErrInProgress and stays: its action would run
-// twice at once. It fails with errors.ErrUnsupported where the store is no
+// twice at once. (A claim that comes between that look and the forgetting is
+// forgotten with it.) It fails with errors.ErrUnsupported where the store is no
 // backend.Forgetter.
 func (x *Executor) Forget(ctx context.Context, key string) error {
 	fail := func(err error) error { return &Error{Step: "forget", Err: err} }
