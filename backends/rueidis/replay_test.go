@@ -122,8 +122,10 @@ func TestForgetReachesOtherCaches(t *testing.T) {
 		for i := range 5 {
 			outcome := fmt.Sprint("answer ", i)
 			complete(t, a, "key", outcome)
-			hot(t, server.Addr(), a, "key", outcome)
-			hot(t, server.Addr(), b, "key", outcome)
+			for _, each := range []*rueidis.Backend{a, b} {
+				eventually(t, "a replay", func() error { return replays(t.Context(), each, "key", outcome) })
+				hot(t, server.Addr(), each, "key", outcome)
+			}
 			if err := b.Forget(within(t), "key"); err != nil {
 				t.Fatal(err)
 			}
@@ -371,6 +373,7 @@ func TestOtherTrackingModes(t *testing.T) {
 				for range 3 {
 					replay(t, a, "key", outcome)
 				}
+				eventually(t, "the other process", func() error { return replays(t.Context(), b, "key", outcome) })
 				hot(t, server.Addr(), b, "key", outcome)
 				if err := a.Forget(within(t), "key"); err != nil {
 					t.Fatal(err)
