@@ -177,7 +177,8 @@ type Record struct {
 	// LeaseLeft is how long the lease of a claimed record still runs. It is set
 	// by Wait and Fetch, and by a Claim that lost, and greater than zero there.
 	LeaseLeft time.Duration
-	// Remaining is how long the store still keeps the record: set by Fetch.
+	// Remaining is how long the store still keeps the record: set by Fetch. For a
+	// claimed record it is LeaseLeft and the Keep after it.
 	Remaining time.Duration
 }
 

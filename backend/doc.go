@@ -68,7 +68,11 @@
 // attempt, fence, fingerprint and metadata; the request's Fingerprint, Metadata,
 // Attempt and Fence are used only where the key is unknown. A fence that is
 // stored is never below 1 (it must be possible to name it by Seen). A commit
-// that isn't applied MUST change nothing, not even how long a record is kept.
+// that isn't applied MUST change nothing, not even how long a record is kept. A
+// Complete that is repeated changes nothing either; whether a repeated Release
+// keeps its record for the new Keep is the store's choice. A taking of a record
+// whose fence is MaxFence-1 has no fence to give: it is an error, and changes
+// nothing.
 //
 // A commit wakes everybody who waits for the key, in every process: without
 // waiting for it, and without failing when that fails, for a wake-up is a hint.
@@ -97,7 +101,7 @@
 // [ErrSuperseded] are told by errors.Is; every other error of a Claim or a
 // Commit means that nobody knows whether it was applied. They MUST wrap the
 // error of the client below. When the ctx has ended, errors.Is(err, ctx.Err())
-// MUST hold. A failure MUST never be reported as a record: neither "not
+// MUST hold, and a verb that is called with such a ctx MUST have no effect. A failure MUST never be reported as a record: neither "not
 // acquired" nor "unknown key" may stand for "the store did not answer".
 //
 // # Clocks
@@ -114,5 +118,6 @@
 // when the server is silent. The interfaces of this package never grow: what
 // more a store can do comes as optional interfaces with one method, like
 // [Forgetter]. A backend that has something to close implements io.Closer;
-// Close MUST wake everybody who waits with ErrClosed.
+// Close MUST wake everybody who waits with ErrClosed, and every verb that is
+// called afterwards MUST return it.
 package backend
