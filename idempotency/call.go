@@ -351,7 +351,9 @@ func (c *call) waitedTooLong(err error) error {
 func (c *call) answerFrom(f *flight) error {
 	record := f.seen
 	f.conclude(conclusion{record: record})
-	return c.replay(record, c.howAnswered())
+	err := c.replay(record, c.howAnswered())
+	f.recycle()
+	return err
 }
 
 // howAnswered is how a call got an answer that isn't its own action's.

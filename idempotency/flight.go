@@ -93,6 +93,19 @@ func (fs *flights) init() {
 	}
 }
 
+// flightPool has flights that nobody refers to any more: see recycle.
+var flightPool = sync.Pool{New: func() any { return new(flight) }}
+
+// recycle gives back a flight that its leader has concluded and doesn't use any
+// more. One that had followers, or held its key, may still be referred to: by
+// them, by the action's ctx, by an ending in the background.
+func (f *flight) recycle() {
+	if f.done == nil && f.tenure == nil {
+		*f = flight{}
+		flightPool.Put(f)
+	}
+}
+
 // enter joins the key's flight, or opens one, which the caller then leads.
 func (fs *flights) enter(key string) (f *flight, lead bool) {
 	shard := &fs.shards[maphash.String(fs.seed, key)%flightShards]
@@ -107,7 +120,8 @@ func (fs *flights) enter(key string) (f *flight, lead bool) {
 		}
 		return f, false
 	}
-	f = &flight{shard: shard, key: key, callers: 1}
+	f = flightPool.Get().(*flight)
+	f.shard, f.key, f.callers = shard, key, 1
 	shard.m[key] = f
 	return f, true
 }
