@@ -50,8 +50,9 @@ var (
 type Error struct {
 	// Operation is the operation's name; empty where it has none.
 	Operation string
-	// Step says what the library was doing: "call", "claim", "wait", "action",
-	// "commit", "replay", "takeover", "hook", "resolve", "forget", "lookup".
+	// Step says what the library was doing: "options", "call", "claim", "wait",
+	// "action", "commit", "replay", "takeover", "hook", "metadata", "resolve",
+	// "forget", "lookup", "drain".
 	Step string
 	// Err is what happened; never nil.
 	Err error
