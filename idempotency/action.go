@@ -85,9 +85,9 @@ func (c *call) act(a *actionContext) (err error) {
 	return err
 }
 
-// settle ends the claim as the action's outcome says, and concludes the flight.
+// settle ends the claim as the action's outcome says, and concludes the flight. A
+// panic in a policy of the user's leaves that to guard.
 func (c *call) settle(f *flight, a *actionContext, err error) error {
-	// A panic in a policy of the user's is met by lead.
 	cut := a.cut(err)
 	_, lost := c.plan.x.leases.held(&f.tenure.hold, time.Time{})
 	a.finish()

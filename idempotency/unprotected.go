@@ -28,7 +28,7 @@ func (c *call) runUnprotected(f *flight) error {
 			c.settleUnprotected(f, t, &PanicError{Value: v, Stack: debug.Stack()})
 			panic(v)
 		}
-		a.finish() // runtime.Goexit; lead ends what is left
+		a.finish() // runtime.Goexit; guard ends what is left
 	}()
 	err = c.act(a)
 	returned = true
