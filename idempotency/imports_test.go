@@ -28,7 +28,8 @@ var mayImport = map[string][]string{
 	"./backends/goredis":      {module + "backends/goredis", module + "backends/internal", module + "backend", "github.com/redis/go-redis/v9", "github.com/cespare/xxhash/v2", "go.uber.org/atomic", "golang.org/x/sys"},
 	"./backends/redigo":       {module + "backends/redigo", module + "backends/internal", module + "backend", "github.com/gomodule/redigo"},
 	"./backends/rueidis":      {module + "backends/rueidis", module + "backends/internal", module + "backend", "github.com/redis/rueidis", "golang.org/x/sys"},
-	"./backends/internal/...": {module + "backends/internal", module + "backend", "github.com/alicebob/miniredis/v2", "github.com/yuin/gopher-lua"},
+	"./backends/internal/...": {module + "backends/internal", module + "backend"},
+	"./internal/redistest":    {module + "internal/redistest", "github.com/alicebob/miniredis/v2", "github.com/yuin/gopher-lua"},
 }
 
 func TestImportRules(t *testing.T) {

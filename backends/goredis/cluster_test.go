@@ -10,7 +10,7 @@ import (
 	redislib "github.com/redis/go-redis/v9"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/backends/internal/redistest"
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/conformance"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	redislib "github.com/redis/go-redis/v9"
 
-	"github.com/reprise-go/reprise/backends/internal/redistest"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // What a completed record costs the server: a storage key of 25 bytes, metadata

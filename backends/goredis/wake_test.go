@@ -13,7 +13,7 @@ import (
 
 	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/goredis"
-	"github.com/reprise-go/reprise/backends/internal/redistest"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // patience is how long something may take that must happen soon. Nothing here

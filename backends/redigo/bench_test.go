@@ -6,7 +6,7 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
-	"github.com/reprise-go/reprise/backends/internal/redistest"
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 )
 

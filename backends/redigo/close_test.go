@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/reprise-go/reprise/backends/internal/redistest"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // Waits whose ctx ends in the moment of Close.

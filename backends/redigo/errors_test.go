@@ -15,7 +15,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/backends/internal/redistest"
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/backends/redigo"
 )

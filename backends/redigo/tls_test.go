@@ -22,7 +22,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/backends/internal/redistest"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // startTLS starts a server that also listens for TLS.

@@ -14,7 +14,7 @@ import (
 	rueidislib "github.com/redis/rueidis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/backends/internal/redistest"
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/backends/rueidis"
 )

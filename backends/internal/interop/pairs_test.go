@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/backends/internal/redistest"
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/conformance"
 	"github.com/reprise-go/reprise/idempotency"
 )

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/backends/internal/redistest"
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 )
 

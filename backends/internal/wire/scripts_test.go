@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/backends/internal/redistest"
+	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 )
 
