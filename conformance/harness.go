@@ -27,8 +27,9 @@ type Harness struct {
 	Advance func(time.Duration)
 
 	// Lease is the shortest lease that the store keeps, and the shortest Keep and
-	// Retention; zero: 100 ms. The suite waits for some leases to end: the
-	// shorter it is the sooner the suite is done.
+	// Retention; zero: 100 ms. Below [backend.MinDuration] or above a minute it
+	// fails the test. The suite waits for some leases to end: the shorter it is
+	// the sooner the suite is done.
 	Lease time.Duration
 
 	// Corrupt makes what the store holds under key unreadable (a foreign type, a
@@ -50,6 +51,21 @@ type Harness struct {
 	patience time.Duration // how long what must happen may take; zero: 5 s
 }
 
+// maxLease is the longest lease that rules wait for. They tell it from leases
+// and lives of hours, and from waking by a push.
+const maxLease = time.Minute
+
+// check ends the test where the harness can't be worked with.
+func (h Harness) check(tb testing.TB) {
+	tb.Helper()
+	if h.Open == nil {
+		tb.Fatalf("conformance: Harness.Open is nil: it is how the suite gets a store")
+	}
+	if h.Lease != 0 && (h.Lease < backend.MinDuration || h.Lease > maxLease) {
+		tb.Fatalf("conformance: Harness.Lease is %v, want between %v and %v, or zero for 100ms", h.Lease, backend.MinDuration, maxLease)
+	}
+}
+
 // Run checks a backend against every rule of the contract, each in a subtest
 // that has the rule's name: "Claim/Fresh" is run alone by
 // -run 'TestYourBackend/Claim/Fresh$' and left out by -skip. Each group of rules
@@ -58,9 +74,7 @@ type Harness struct {
 // Run uses subtests, so that it can't be called in a bubble of testing/synctest;
 // there, see [Rule.Run].
 func Run(t *testing.T, h Harness) {
-	if h.Open == nil {
-		t.Fatal("conformance: Harness.Open is nil: it is how the suite gets a store")
-	}
+	h.check(t)
 	parallel := h.Advance == nil
 	for _, group := range groups() {
 		t.Run(group.name, func(t *testing.T) {

@@ -37,7 +37,7 @@ var renewalRules = []Rule{
 			record := r.take(r.a, key, request)
 			// Three leases of another key one after the other are the clock.
 			for range 3 {
-				r.take(r.a, key, renewal(record, long))
+				r.take(r.a, key, renewal(record, r.longest()))
 				clock := taking(r.token())
 				clock.Lease = r.lease
 				clock.Seen = r.fetch(r.b, other).Fence

@@ -39,6 +39,8 @@ type rig struct {
 }
 
 func newRig(tb testing.TB, h Harness, connect func() backend.Backend, a, b backend.Backend) *rig {
+	tb.Helper()
+	h.check(tb)
 	r := &rig{TB: tb, h: h, connect: connect, a: a, b: b, lease: h.Lease, patience: h.patience}
 	if r.lease == 0 {
 		r.lease = 100 * time.Millisecond
@@ -74,8 +76,14 @@ func random(n int) []byte {
 // ctx bounds one call: a backend that hangs fails its rule instead of the whole
 // test binary.
 func (r *rig) ctx() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(r.Context(), 4*r.patience)
+	return context.WithTimeout(r.Context(), r.limit())
 }
+
+// limit bounds a call: generous, and long enough for some leases to end in it.
+func (r *rig) limit() time.Duration { return 4*r.patience + 8*r.lease }
+
+// longest is a lease that outlives several of those that a rule waits for.
+func (r *rig) longest() time.Duration { return max(long, 20*r.lease) }
 
 func (r *rig) claim(s backend.Backend, key string, request backend.ClaimRequest) backend.Record {
 	r.Helper()
@@ -138,7 +146,7 @@ type waiting struct {
 }
 
 func (r *rig) startWait(s backend.Backend, key string, token backend.Token) *waiting {
-	ctx, cancel := context.WithTimeout(r.Context(), 4*r.patience)
+	ctx, cancel := context.WithTimeout(r.Context(), r.limit())
 	return r.startWaitCtx(ctx, cancel, s, key, token)
 }
 

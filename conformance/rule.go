@@ -42,6 +42,7 @@ func Rules() []Rule {
 //	}
 func (rule Rule) Run(tb testing.TB, h Harness) {
 	tb.Helper()
+	h.check(tb)
 	connect := h.Open(tb)
 	rule.runOn(newRig(tb, h, connect, connect(), connect()))
 }

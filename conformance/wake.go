@@ -105,7 +105,7 @@ var wakeRules = []Rule{
 				if r.h.Advance != nil {
 					r.asleep(w)
 				}
-				r.take(r.a, key, renewal(record, long))
+				r.take(r.a, key, renewal(record, max(r.longest(), 4*lease)))
 				if time.Since(start) >= lease && r.h.Advance == nil && lease < 100*r.lease {
 					continue // too slow: the lease may have been over for a moment
 				}
