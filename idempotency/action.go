@@ -17,10 +17,7 @@ func (c *call) own(f *flight) error {
 	f.announce(holder{
 		identity: cl.identity, attempt: cl.attempt, fence: cl.fence, until: c.plan.x.localEnd(cl.sentAt),
 	})
-	if c.plan.detach {
-		return c.detach(f, (*call).execute)
-	}
-	return c.execute(f)
+	return c.sheltered(f, (*call).execute)
 }
 
 // execute asks Reconcile where an abandoned key was taken over, runs the action,

@@ -368,10 +368,7 @@ func (c *call) howAnswered() Outcome {
 // without it where that is asked for.
 func (c *call) storeDown(f *flight, err error) error {
 	if c.plan.x.options.FailOpen && (f.seen == nil || f.seen.State == backend.Vacant) && mayFailOpen(err) {
-		if c.plan.detach {
-			return c.detach(f, (*call).runUnprotected)
-		}
-		return c.runUnprotected(f)
+		return c.sheltered(f, (*call).runUnprotected)
 	}
 	f.conclude(conclusion{err: err})
 	c.giveUp(f)

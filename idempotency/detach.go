@@ -5,6 +5,31 @@ import (
 	"errors"
 )
 
+// sheltered does the work where the operation says so: in the caller's goroutine
+// under its ctx, there under a ctx that the caller doesn't end, or in another one.
+func (c *call) sheltered(f *flight, work func(*call, *flight) error) error {
+	switch {
+	case c.plan.detach:
+		return c.detach(f, work)
+	case c.plan.shield:
+		return c.shield(f, work)
+	}
+	return work(c, f)
+}
+
+// shield does the work in the caller's goroutine, under a ctx that the caller
+// doesn't end.
+func (c *call) shield(f *flight, work func(*call, *flight) error) error {
+	caller := c.ctx
+	c.ctx = context.WithoutCancel(caller)
+	c.plan.x.background.start()
+	defer func() {
+		c.plan.x.background.done()
+		c.ctx = caller
+	}()
+	return work(c, f)
+}
+
 // detach does the work in a goroutine of its own, which goes on when its callers
 // have left. The call that started it waits for it and gets what the action
 // returned.

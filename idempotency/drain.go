@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// background counts the goroutines that go on without a caller: detached actions,
-// and endings that the store hasn't confirmed yet.
+// background counts what may go on without a caller: detached and shielded
+// actions, and endings that the store hasn't confirmed yet.
 type background struct {
 	mu      sync.Mutex
 	running int
@@ -15,13 +15,17 @@ type background struct {
 
 // run runs f in a goroutine of its own.
 func (b *background) run(f func()) {
-	b.mu.Lock()
-	b.running++
-	b.mu.Unlock()
+	b.start()
 	go func() {
 		defer b.done()
 		f()
 	}()
+}
+
+func (b *background) start() {
+	b.mu.Lock()
+	b.running++
+	b.mu.Unlock()
 }
 
 func (b *background) done() {
@@ -34,11 +38,11 @@ func (b *background) done() {
 	}
 }
 
-// Drain waits until nothing goes on in the background: detached actions whose
-// callers have left, and endings that outlived their calls. Call it on shutdown,
-// after the last call has returned (http.Server.Shutdown sees to that) and before
-// the store is closed: what is still running then is lost like in a crash. It
-// returns the ctx's error if that ends first.
+// Drain waits until nothing goes on in the background: detached and shielded
+// actions, whose callers may have left, and endings that outlived their calls.
+// Call it on shutdown, after the last call has returned (http.Server.Shutdown
+// sees to that) and before the store is closed: what is still running then is
+// lost like in a crash. It returns the ctx's error if that ends first.
 func (x *Executor) Drain(ctx context.Context) error {
 	x.background.mu.Lock()
 	if x.background.running == 0 {

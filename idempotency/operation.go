@@ -35,6 +35,12 @@ type OperationOptions[T any] struct {
 	// Detach runs the action in a goroutine of its own, with a ctx that its caller
 	// doesn't end, so that it finishes although everybody who waits has left.
 	Detach bool
+	// Shield lets the action finish like Detach, but in its caller's goroutine: the
+	// action's ctx isn't ended by the call's, and the call returns when the action
+	// has, also where its own ctx ended meanwhile. Drain waits for it. For actions
+	// that can't outlive their caller, an HTTP handler with its ResponseWriter. An
+	// error beside Detach.
+	Shield bool
 	// IgnoreError says which errors of the action are harmless: the key is
 	// released instead of recording them, and the next call runs again. It must
 	// only accept errors that mean that nothing has happened. An error of the
@@ -122,6 +128,7 @@ type plan struct {
 	valueless   bool // T is struct{}: Exec
 	maxAttempts int
 	detach      bool
+	shield      bool
 	ignoreError func(error) bool
 	policy      AbandonedPolicy
 }
@@ -162,6 +169,8 @@ func NewOperation[T any](x *Executor, options OperationOptions[T]) (*Operation[T
 		return nil, optionError("OperationOptions.Reconcile is nil, but OnAbandoned is Reconcile")
 	case o.OnAbandoned == Fail && o.Reconcile != nil:
 		return nil, optionError("OperationOptions.Reconcile is set, but OnAbandoned is Fail")
+	case o.Detach && o.Shield:
+		return nil, optionError("OperationOptions.Shield is set, but so is Detach")
 	case o.Reconcile != nil:
 		o.OnAbandoned = Reconcile
 	}
@@ -194,7 +203,7 @@ func NewOperation[T any](x *Executor, options OperationOptions[T]) (*Operation[T
 		x: x, name: o.Name, retention: o.Retention, waitTimeout: o.WaitTimeout, noWait: o.NoWait,
 		codec: o.Codec, accept: slices.Clone(o.Accept), transforms: slices.Clone(o.Transforms), errors: registry,
 		valueless:   reflect.TypeFor[T]() == reflect.TypeFor[struct{}](),
-		maxAttempts: o.MaxAttempts, detach: o.Detach, ignoreError: o.IgnoreError, policy: o.OnAbandoned,
+		maxAttempts: o.MaxAttempts, detach: o.Detach, shield: o.Shield, ignoreError: o.IgnoreError, policy: o.OnAbandoned,
 	}}, nil
 }
 
