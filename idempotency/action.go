@@ -25,9 +25,10 @@ func (c *call) own(f *flight) error {
 // keeps its stack, and never leaves without the flight concluded.
 func (c *call) execute(f *flight) error {
 	cl := &f.claim
-	t := &tenure{}
+	t := tenurePool.Get().(*tenure)
 	f.tenure = t
-	a := &t.action
+	a := &actionContext{}
+	t.action = a
 	c.initAction(a, f)
 	t.hold.flight, t.hold.call, t.hold.ctx = f, c, c.ctx
 	c.plan.x.leases.add(&t.hold, cl.sentAt)
@@ -133,7 +134,7 @@ func (p *plan) retentionOf(choice RetentionChoice) time.Duration {
 func (c *call) record(f *flight, actionErr error, retention time.Duration) error {
 	x := c.plan.x
 	now := time.Now()
-	data, notKept := c.seal(&f.claim.identity, actionErr, now)
+	data, notKept := c.seal(f.buffer, &f.claim.identity, actionErr, now)
 	e := c.ending(f, backend.Complete, now.Add(min(x.options.CommitTimeout, retention)))
 	e.request.Outcome, e.request.Retention, e.set = data, retention, c.set
 	ctx := e.inline()
@@ -154,6 +155,9 @@ func (c *call) record(f *flight, actionErr error, retention time.Duration) error
 		if notKept != nil {
 			return c.notRecorded(fmt.Errorf("%w: %w", ErrNotKept, notKept))
 		}
+		// A request that was repeated may still be under way a first time.
+		f.buffer = data
+		c.spent = !c.plan.detach && f.sends == 1 && e.sends == 1 && f.claim.takeover == nil
 		return actionErr
 	case errors.Is(err, backend.ErrSuperseded):
 		return c.overtaken(f, actionErr)

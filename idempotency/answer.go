@@ -10,7 +10,8 @@ import (
 
 // seal turns the outcome that the call holds into what is recorded. What can't
 // be kept becomes a marker, so that the key never runs again; notKept says why.
-func (c *call) seal(holder *identity, actionErr error, now time.Time) (data []byte, notKept error) {
+// It may lie in room.
+func (c *call) seal(room []byte, holder *identity, actionErr error, now time.Time) (data []byte, notKept error) {
 	p := c.plan
 	o := outcome{kind: kindValue, at: now, pairs: c.set}
 	if actionErr != nil {
@@ -23,7 +24,10 @@ func (c *call) seal(holder *identity, actionErr error, now time.Time) (data []by
 	}
 	var err error
 	if len(p.transforms) == 0 {
-		data = o.append(make([]byte, 0, 256))
+		if room == nil {
+			room = make([]byte, 0, 256)
+		}
+		data = o.append(room[:0])
 		header := len(data)
 		if data, err = c.encode(data, actionErr); err == nil {
 			err = p.checkSize(len(data) - header)
@@ -89,8 +93,8 @@ func (p *plan) transform(payload, associated []byte) (sealed []byte, err error) 
 func (c *call) replay(record *backend.Record, how Outcome) error {
 	c.saw(record)
 	c.result.outcome = Failed
-	metadata, err := parseMetadata(record.Metadata)
-	if err != nil {
+	var metadata claimMetadata
+	if err := metadata.parse(record.Metadata, c.plan.name); err != nil {
 		return c.fail("replay", fmt.Errorf("%w: metadata: %w", ErrUndecodable, err))
 	}
 	who := identity{operation: metadata.operation, fingerprint: record.Fingerprint}
@@ -99,13 +103,12 @@ func (c *call) replay(record *backend.Record, how Outcome) error {
 		return c.fail("replay", err)
 	}
 	c.origin = metadata.carrier
-	o, err := parseOutcome(record.Outcome)
-	if err != nil {
+	var o outcome
+	if err := o.parse(record.Outcome, c.plan.codec.Name()); err != nil {
 		return c.fail("replay", fmt.Errorf("%w: %w", ErrUndecodable, err))
 	}
 	c.result.metadata = mergedMetadata(metadata.pairs, o.pairs)
-	err = c.restore(o, record, metadata.operation)
-	if err != nil {
+	if err := c.restore(&o, record, metadata.operation); err != nil {
 		if replayed, ok := err.(*ReplayedError); ok {
 			c.result.replayed, c.result.outcome = true, how
 			return replayed
@@ -118,7 +121,7 @@ func (c *call) replay(record *backend.Record, how Outcome) error {
 
 // restore decodes an outcome: into the call's value, or into a *ReplayedError.
 // Any other error says why it can't be read.
-func (c *call) restore(o outcome, record *backend.Record, operation string) (err error) {
+func (c *call) restore(o *outcome, record *backend.Record, operation string) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic while decoding: %v", v)
@@ -157,7 +160,7 @@ func (c *call) restore(o outcome, record *backend.Record, operation string) (err
 }
 
 // open undoes the transforms that the record names.
-func (p *plan) open(o outcome, associated func() []byte) ([]byte, error) {
+func (p *plan) open(o *outcome, associated func() []byte) ([]byte, error) {
 	limit := p.x.options.MaxPayload
 	if len(o.payload) > limit {
 		return nil, fmt.Errorf("the answer has %d bytes, Options.MaxPayload is %d", len(o.payload), limit)

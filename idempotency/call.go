@@ -44,9 +44,11 @@ type call struct {
 	waited    time.Duration
 	waitedOn  Outcome // Joined or Waited, once it has waited
 	leads     bool    // talks to the store for the flight
-	result    callResult
-	origin    []byte
-	set       map[string]string // what the action set beside its answer
+	// spent: the call led, and nothing goes on of it or of its flight.
+	spent  bool
+	result callResult
+	origin []byte
+	set    map[string]string // what the action set beside its answer
 }
 
 // callResult is Result without its value.
@@ -169,7 +171,9 @@ func (c *call) leave(f *flight, outcome Outcome, step string, err error) error {
 // until the record or this call's limits answer otherwise.
 func (c *call) lead(f *flight) error {
 	c.leads = true
-	return c.guard(f, c.acquire)
+	err := c.guard(f, c.acquire)
+	c.spent = c.spent && f.recycle()
+	return err
 }
 
 // guard runs a leader's work. A panic in a function of the user's (an observer,
@@ -351,9 +355,8 @@ func (c *call) waitedTooLong(err error) error {
 func (c *call) answerFrom(f *flight) error {
 	record := f.seen
 	f.conclude(conclusion{record: record})
-	err := c.replay(record, c.howAnswered())
-	f.recycle()
-	return err
+	c.spent = !f.claim.open && f.sends <= 1 && f.tenure == nil
+	return c.replay(record, c.howAnswered())
 }
 
 // howAnswered is how a call got an answer that isn't its own action's.

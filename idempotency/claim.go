@@ -106,6 +106,7 @@ func (c *call) send(f *flight) (err error) {
 	for {
 		cl.request.Fence = fenceAt(now)
 		tries++
+		f.sends++
 		record, err := x.store.Claim(ctx, f.key, cl.request)
 		switch {
 		case err == nil && record.State == backend.Claimed && record.Token == cl.request.Token:

@@ -23,14 +23,13 @@ type ending struct {
 	proven  time.Time         // without a hold: until when the lease is proven
 	limit   time.Time         // until when it is repeated
 	pairs   map[string]string // for the marker
-	bounded endingContext
+	sends   int               // how often it was sent
 }
 
 // inline is the ctx of an ending that the caller waits for. Whoever gets it calls
 // its release.
 func (e *ending) inline() *endingContext {
-	e.bounded.caller, e.bounded.deadline = e.ctx, e.limit
-	return &e.bounded
+	return &endingContext{caller: e.ctx, deadline: e.limit}
 }
 
 // ending prepares the end of the flight's claim. A flight ends its claim once.
@@ -63,10 +62,10 @@ func (c *call) ending(f *flight, how backend.Ending, limit time.Time) *ending {
 // returns nil once it is confirmed.
 func (e *ending) send(ctx context.Context) (err error) {
 	ctx, step := e.x.observe(ctx, StepCommit, e.plan, e.userKey)
-	tries := 0
+	before := e.sends
 	if step != nil {
 		defer func() {
-			step.Ending, step.Sends, step.Size = e.request.Ending, tries, len(e.request.Outcome)
+			step.Ending, step.Sends, step.Size = e.request.Ending, e.sends-before, len(e.request.Outcome)
 			step.Attempt, step.Fence = e.request.Attempt, e.request.Fence
 			step.Superseded = errors.Is(err, backend.ErrSuperseded)
 			step.Unfinished = e.unfinished(ctx, err)
@@ -75,12 +74,12 @@ func (e *ending) send(ctx context.Context) (err error) {
 	}
 	for {
 		e.request.LeaseHeld = e.leaseHeld(time.Now())
-		tries++
+		e.sends++
 		err = e.x.store.Commit(ctx, e.key, e.request)
 		if err == nil || errors.Is(err, backend.ErrSuperseded) || isFinal(err) || ctx.Err() != nil {
 			return err
 		}
-		if !time.Now().Before(e.limit) || pause(ctx, sendBackoff(min(tries-1, 2))) != nil {
+		if !time.Now().Before(e.limit) || pause(ctx, sendBackoff(min(e.sends-before-1, 2))) != nil {
 			return err
 		}
 	}

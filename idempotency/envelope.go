@@ -100,14 +100,21 @@ var errFormat = errors.New("broken or newer format")
 
 // parseMetadata reads metadata. Its carrier lies in data. Empty data, as a
 // foreign writer may leave it, is the zero claimMetadata.
-func parseMetadata(data []byte) (m claimMetadata, err error) {
+func parseMetadata(data []byte) (claimMetadata, error) {
+	var m claimMetadata
+	err := m.parse(data, "")
+	return m, err
+}
+
+// parse is parseMetadata into a zero m, for who expects an operation.
+func (m *claimMetadata) parse(data []byte, operation string) error {
 	if len(data) == 0 {
-		return m, nil
+		return nil
 	}
 	r := reader{rest: data}
 	flags := r.header()
 	m.claimedAt = r.time()
-	m.operation = string(r.bytes())
+	m.operation = r.text(operation)
 	if flags&metadataHasCarrier != 0 {
 		m.carrier = r.bytes()
 	}
@@ -118,9 +125,10 @@ func parseMetadata(data []byte) (m claimMetadata, err error) {
 		m.since = r.time()
 	}
 	if r.failed {
-		return claimMetadata{}, errFormat
+		*m = claimMetadata{}
+		return errFormat
 	}
-	return m, nil
+	return nil
 }
 
 // outcome is an envelope around a payload.
@@ -162,13 +170,20 @@ func (o outcome) append(dst []byte) []byte {
 }
 
 // parseOutcome reads an envelope. Its payload lies in data.
-func parseOutcome(data []byte) (o outcome, err error) {
+func parseOutcome(data []byte) (outcome, error) {
+	var o outcome
+	err := o.parse(data, "")
+	return o, err
+}
+
+// parse is parseOutcome into a zero o, for who expects a codec.
+func (o *outcome) parse(data []byte, codec string) error {
 	r := reader{rest: data}
 	flags := r.header()
 	o.kind = outcomeKind(r.byte())
 	o.at = r.time()
 	if flags&outcomeHasCodec != 0 {
-		o.codec = string(r.bytes())
+		o.codec = r.text(codec)
 	}
 	if flags&outcomeHasTransforms != 0 {
 		n := r.uvarint()
@@ -181,9 +196,10 @@ func parseOutcome(data []byte) (o outcome, err error) {
 	}
 	o.payload = r.rest
 	if r.failed || o.kind < kindValue || o.kind > kindNotKept {
-		return outcome{}, fmt.Errorf("outcome: %w", errFormat)
+		*o = outcome{}
+		return fmt.Errorf("outcome: %w", errFormat)
 	}
-	return o, nil
+	return nil
 }
 
 func appendString[S string | []byte](dst []byte, s S) []byte {
@@ -240,6 +256,14 @@ func (r *reader) bytes() []byte {
 	b := r.rest[:n:n]
 	r.rest = r.rest[n:]
 	return b
+}
+
+// text is a string, without an allocation where it is the one that is expected.
+func (r *reader) text(expected string) string {
+	if b := r.bytes(); string(b) != expected {
+		return string(b)
+	}
+	return expected
 }
 
 // maxMilli keeps the times that are read within what time.Time can print.

@@ -34,15 +34,16 @@ type flight struct {
 	seen   *backend.Record // what the last reply said, nil before the first
 	reply  backend.Record  // room for seen
 	tenure *tenure         // set once the action may run
+	sends  int             // how often a claim was sent
+	buffer []byte          // room for the encoded outcome
 	// handedOver: the ending goes on in the background, which concludes the flight.
 	handedOver bool
 }
 
-// tenure is what a flight needs while it holds its key. It is one allocation, and
-// none for a replay.
+// tenure is what a flight needs while it holds its key.
 type tenure struct {
 	hold     hold
-	action   actionContext
+	action   *actionContext
 	ending   ending
 	recorded backend.Record // what the commit recorded, once it is confirmed
 }
@@ -93,17 +94,35 @@ func (fs *flights) init() {
 	}
 }
 
-// flightPool has flights that nobody refers to any more: see recycle.
-var flightPool = sync.Pool{New: func() any { return new(flight) }}
+// Flights and tenures that nobody refers to any more: see recycle.
+var (
+	flightPool = sync.Pool{New: func() any { return new(flight) }}
+	tenurePool = sync.Pool{New: func() any { return new(tenure) }}
+)
 
-// recycle gives back a flight that its leader has concluded and doesn't use any
-// more. One that had followers, or held its key, may still be referred to: by
-// them, by the action's ctx, by an ending in the background.
-func (f *flight) recycle() {
-	if f.done == nil && f.tenure == nil {
-		*f = flight{}
-		flightPool.Put(f)
+// maxPooledBuffer is how large a buffer may be that a flight in the pool keeps.
+const maxPooledBuffer = 4 << 10
+
+// recycle gives back a flight that its leader has concluded without anything left
+// in the background and doesn't use any more; it tells whether it could. One that
+// had followers, or whose lease was renewed or lost, may still be referred to.
+// The contexts that were handed out (to the action, to the store) are never used
+// again: whoever got one may have kept it.
+func (f *flight) recycle() bool {
+	if f.done != nil || f.tenure != nil && f.tenure.hold.shared {
+		return false
 	}
+	if f.tenure != nil {
+		*f.tenure = tenure{}
+		tenurePool.Put(f.tenure)
+	}
+	buffer := f.buffer[:0]
+	if cap(buffer) > maxPooledBuffer {
+		buffer = nil
+	}
+	*f = flight{buffer: buffer}
+	flightPool.Put(f)
+	return true
 }
 
 // enter joins the key's flight, or opens one, which the caller then leads.

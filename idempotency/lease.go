@@ -34,6 +34,9 @@ type hold struct {
 	renewing bool
 	cancel   context.CancelFunc // of the renewal that is under way
 	lost     bool
+	// shared: a renewal was sent, or the lease was lost: somebody refers to the hold
+	// without holding mu.
+	shared bool
 }
 
 // margin is what is taken off a lease on our side: clocks run at different
@@ -139,12 +142,12 @@ func (l *leases) tick() {
 			continue
 		}
 		if !now.Before(h.localEnd) {
-			h.lost = true
+			h.lost, h.shared = true, true
 			lost = append(lost, h)
 			continue
 		}
 		if !h.renewing && !soon.Before(h.due) && now.Before(h.last) {
-			h.renewing = true
+			h.renewing, h.shared = true, true
 			due = append(due, h)
 		}
 		l.wake(h.nextEvent())

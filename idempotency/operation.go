@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/reprise-go/reprise/codec"
@@ -137,6 +138,7 @@ type plan struct {
 type Operation[T any] struct {
 	plan    plan
 	options OperationOptions[T]
+	spent   sync.Pool // of *invocation[T]: those that nobody refers to any more
 }
 
 // NewOperation declares an operation. It returns an error that names the field
@@ -285,7 +287,12 @@ func (o *Operation[T]) Do(ctx context.Context, call Call, action func(ctx contex
 		return Result[T]{}, err
 	}
 	err = v.do()
-	return o.hooked(v, err)
+	result, err := o.hooked(v, err)
+	if v.spent {
+		*v = invocation[T]{}
+		o.spent.Put(v)
+	}
+	return result, err
 }
 
 // prepare checks a call. Key, storage key and fingerprint are made here, once:
@@ -315,7 +322,11 @@ func (o *Operation[T]) prepare(ctx context.Context, call Call, action func(ctx c
 	if err := fillDuration("Call.WaitTimeout", &call.WaitTimeout, p.waitTimeout, MaxWaitTimeout, true); err != nil {
 		return nil, err
 	}
-	v := &invocation[T]{operation: o, action: action}
+	v, _ := o.spent.Get().(*invocation[T])
+	if v == nil {
+		v = new(invocation[T])
+	}
+	v.operation, v.action = o, action
 	v.plan, v.ctx, v.work = p, ctx, v
 	v.key, v.storageKey = call.Key, p.x.prefix+call.Key
 	v.fingerprint, v.metadata = slices.Clone(call.Fingerprint), maps.Clone(call.Metadata)

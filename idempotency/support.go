@@ -137,7 +137,7 @@ func (o *Operation[T]) Resolve(ctx context.Context, key string, value T, err err
 		holder.operation = metadata.operation
 	}
 	now := time.Now()
-	data, notKept := v.seal(&holder, err, now)
+	data, notKept := v.seal(nil, &holder, err, now)
 	if notKept != nil {
 		return fail(notKept)
 	}

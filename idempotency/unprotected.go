@@ -14,8 +14,8 @@ func (c *call) runUnprotected(f *flight) error {
 	cl := &f.claim
 	cl.attempt, cl.fence = 0, 0
 	c.result.attempt, c.result.fence, c.result.unprotected = 0, 0, true
-	t := &tenure{}
-	a := &t.action
+	a := &actionContext{}
+	t := &tenure{action: a}
 	c.initAction(a, f)
 	f.announce(holder{identity: cl.identity})
 	cl.started = true
@@ -60,7 +60,7 @@ func (c *call) settleUnprotected(f *flight, t *tenure, err error) error {
 		return err
 	}
 	now := time.Now()
-	data, _ := c.seal(&cl.identity, err, now)
+	data, _ := c.seal(nil, &cl.identity, err, now)
 	t.recorded = backend.Record{
 		State: backend.Completed, Fingerprint: cl.request.Fingerprint, Metadata: cl.request.Metadata, Outcome: data,
 	}
