@@ -1,0 +1,160 @@
+package benchmarks
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/reprise-go/reprise/backends/memory"
+	"github.com/reprise-go/reprise/benchmarks/internal/clients"
+	"github.com/reprise-go/reprise/benchmarks/internal/measure"
+	"github.com/reprise-go/reprise/idempotency"
+)
+
+// BenchmarkLocal is an executor on the memory backend against the Do of
+// x/sync/singleflight with the same action, which remembers nothing.
+func BenchmarkLocal(b *testing.B) {
+	payload := payloadOf(128)
+	for _, what := range []string{"fresh", "replay"} {
+		b.Run(what, func(b *testing.B) {
+			for _, c := range []string{"c=1", "c=16"} {
+				b.Run(c, func(b *testing.B) {
+					n := 16
+					if c == "c=1" {
+						n = 1
+						pin(b)
+					}
+					local(b, what, n, payload)
+				})
+			}
+		})
+	}
+	b.Run("joined", joined)
+}
+
+func local(b *testing.B, what string, goroutines int, payload []byte) {
+	store := memory.New()
+	b.Cleanup(func() { store.Close() })
+	x := newExecutor(b, store, idempotency.Options{Retention: time.Second, Lease: time.Second, Keep: time.Second})
+	action := answer(payload)
+	var completed [clients.MaxGoroutines]string
+	for g := range completed {
+		completed[g] = nextKey('m')
+	}
+	if what == "replay" {
+		x = newExecutor(b, store, idempotency.Options{})
+		for _, key := range completed {
+			if _, err := idempotency.Run(b.Context(), x, key, action); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	call := repeatBy("call", func(ctx context.Context, g int) error {
+		key := completed[g]
+		if what == "fresh" {
+			key = nextKey('m')
+		}
+		_, err := idempotency.Run(ctx, x, key, action)
+		return err
+	})
+	var flights singleflight.Group
+	floor := repeatBy("floor", func(ctx context.Context, g int) error {
+		key := completed[g]
+		if what == "fresh" {
+			key = nextKey('m')
+		}
+		_, err, _ := flights.Do(key, func() (any, error) { return action(ctx) })
+		return err
+	})
+	b.ReportAllocs()
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	count, bytes := measure.Allocs(1000, func() {
+		if err := call.Run(ctx, 0, 1); err != nil {
+			b.Fatal(err)
+		}
+	})
+	if what == "fresh" {
+		count-- // the key
+	}
+	b.ReportMetric(count, "allocs/op")
+	b.ReportMetric(bytes, "B/op")
+	measure.Against(b, measure.Options{Goroutines: goroutines}, call, floor)
+}
+
+// joined is the price of a call that finds its key running in its process: the
+// CPU time of 128 callers that join and get the answer, in turn with that of
+// singleflight's. By CPU time, because they sleep most of the time.
+func joined(b *testing.B) {
+	const callers = 128
+	store := memory.New()
+	defer store.Close()
+	x := newExecutor(b, store, idempotency.Options{})
+	var flights singleflight.Group
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	ours := func(key string, action func(context.Context) ([]byte, error)) error {
+		_, err := idempotency.Run(ctx, x, key, action)
+		return err
+	}
+	theirs := func(key string, action func(context.Context) ([]byte, error)) error {
+		_, err, _ := flights.Do(key, func() (any, error) { return action(ctx) })
+		return err
+	}
+	round := func(do func(string, func(context.Context) ([]byte, error)) error) time.Duration {
+		key, payload := nextKey('j'), payloadOf(128)
+		running, end, begin := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		var group, ready sync.WaitGroup
+		group.Go(func() {
+			err := do(key, func(context.Context) ([]byte, error) { close(running); <-end; return payload, nil })
+			if err != nil {
+				b.Error(err)
+			}
+		})
+		<-running
+		ready.Add(callers)
+		for range callers {
+			group.Go(func() {
+				ready.Done()
+				<-begin
+				if err := do(key, notAgain); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		ready.Wait()
+		begun := measure.CPUTime()
+		close(begin)
+		time.Sleep(2 * time.Millisecond) // until they sleep, too
+		close(end)
+		group.Wait()
+		return measure.CPUTime() - begun
+	}
+	plan := measure.PlanOf()
+	if measure.CPUTime() == 0 {
+		b.Skip("the CPU time of a process isn't known on this system")
+	}
+	var cost, floor []float64
+	for range plan.Samples(11) {
+		var a, z time.Duration
+		for range plan.Samples(20) {
+			a += round(ours)
+			z += round(theirs)
+		}
+		cost = append(cost, float64(a.Nanoseconds())/20/callers)
+		floor = append(floor, float64(z.Nanoseconds())/20/callers)
+	}
+	if plan.Smoke() {
+		return
+	}
+	ratios := make([]float64, len(cost))
+	for i := range cost {
+		ratios[i] = floor[i] / cost[i]
+	}
+	b.ReportMetric(measure.Median(cost), "ns/op")
+	b.ReportMetric(measure.Median(floor), "floor-ns")
+	b.ReportMetric(measure.Median(ratios), "x-floor")
+}
