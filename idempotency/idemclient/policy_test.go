@@ -1,8 +1,10 @@
 package idemclient
 
 import (
+	"io"
 	"math"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +53,43 @@ func (s *scripted) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.times = append(s.times, time.Now())
 	return s.reply(len(s.times))
 }
+
+// Nothing is left in a long-lived ctx once an answer was read or closed, and of
+// a try that failed at once.
+func TestContextsEnd(t *testing.T) {
+	for name, finish := range map[string]func(*http.Response){
+		"read":   func(r *http.Response) { _, _ = io.Copy(io.Discard, r.Body) },
+		"closed": func(r *http.Response) { _ = r.Body.Close() },
+	} {
+		var sent []*http.Request
+		base := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			sent = append(sent, req)
+			if len(sent) == 1 {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return &http.Response{StatusCode: 200, ContentLength: -1, Body: io.NopCloser(strings.NewReader("x"))}, nil
+		})
+		transport, err := New(base, Options{MinBackoff: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://x/", nil)
+		response, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sent[0].Context().Err() == nil || sent[1].Context().Err() != nil {
+			t.Errorf("%s: before: %v, %v", name, sent[0].Context().Err(), sent[1].Context().Err())
+		}
+		if finish(response); sent[1].Context().Err() == nil {
+			t.Errorf("%s: the ctx of the try goes on", name)
+		}
+	}
+}
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // The waits on the clock of a bubble: exponential with jitter, and as long as
 // the server asks for.

@@ -151,6 +151,16 @@ func TestGivesUp(t *testing.T) {
 		t.Errorf("%d connections, want one: answers must be drained", n)
 	}
 
+	chunked := reply{raw: "HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", keep: true}
+	server = newRawServer(t, chunked, chunked, status(200))
+	response, err = newClient(t, options).Do(newRequest(t, "POST", server.url(), "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read(t, response); server.connections() != 1 || len(server.seen()) != 3 {
+		t.Errorf("%d connections for %d tries, want one: answers must be drained", server.connections(), len(server.seen()))
+	}
+
 	half := newRawServer(t, reply{raw: "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"})
 	response, err = newClient(t, options).Do(newRequest(t, "POST", half.url(), "x"))
 	if err != nil {
