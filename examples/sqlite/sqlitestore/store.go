@@ -1,0 +1,184 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"github.com/reprise-go/reprise/backend"
+)
+
+//go:embed schema.sql
+var schema string
+
+// Options are the options of [Open]. The zero value is the default.
+type Options struct {
+	// PollInterval is how often a Store that somebody waits on asks whether
+	// another process, or another Store, has changed the file. Waiters of the
+	// Store that commits are woken without it. Zero: 5 ms; otherwise from 1 ms to
+	// 1 s.
+	PollInterval time.Duration
+	// LockTimeout is how long a verb waits for another process's transaction, if
+	// its ctx doesn't end before; then it returns a backend.ErrNotApplied. Zero:
+	// 5 s; otherwise from 1 ms to 1 min.
+	LockTimeout time.Duration
+}
+
+func (o *Options) check() error {
+	if o.PollInterval == 0 {
+		o.PollInterval = 5 * time.Millisecond
+	}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = 5 * time.Second
+	}
+	switch {
+	case o.PollInterval < time.Millisecond || o.PollInterval > time.Second:
+		return fmt.Errorf("sqlitestore: Options.PollInterval is %v, must be from 1ms to 1s", o.PollInterval)
+	case o.LockTimeout < time.Millisecond || o.LockTimeout > time.Minute:
+		return fmt.Errorf("sqlitestore: Options.LockTimeout is %v, must be from 1ms to 1m", o.LockTimeout)
+	}
+	return nil
+}
+
+// Store is a backend.Backend, a backend.Forgetter and an io.Closer. All methods
+// may be called by many goroutines at once.
+type Store struct {
+	writer *sql.DB // one connection: callers queue for it in Go, where a ctx can end the queueing
+	reader *sql.DB // for everything that takes no lock
+	read   statements
+	write  statements
+
+	waiters   waiters
+	closed    chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var (
+	_ backend.Backend   = (*Store)(nil)
+	_ backend.Forgetter = (*Store)(nil)
+)
+
+// readers bounds the reading connections: one for the goroutine that follows
+// changes, the others for looks.
+const readers = 7
+
+// Open opens the store in the file, and makes the file and the tables where they
+// aren't there yet. Close ends it.
+func Open(file string, options Options) (*Store, error) {
+	return open(file, options, func(c driver.Connector) driver.Connector { return c })
+}
+
+// open lets the tests stand between database/sql and the driver.
+func open(file string, options Options, wrap func(driver.Connector) driver.Connector) (_ *Store, err error) {
+	if err := options.check(); err != nil {
+		return nil, err
+	}
+	if file == "" || file == ":memory:" {
+		// Each connection would get a database of its own.
+		return nil, errors.New("sqlitestore: a file is needed, a database in memory can't be shared")
+	}
+	connector, err := sqlite.NewConnector(dataSource(file, options))
+	if err != nil {
+		return nil, fmt.Errorf("sqlitestore: %w", err)
+	}
+	connector = wrap(connector)
+	s := &Store{writer: sql.OpenDB(connector), reader: sql.OpenDB(connector), closed: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	for db, connections := range map[*sql.DB]int{s.writer: 1, s.reader: readers} {
+		db.SetMaxOpenConns(connections)
+		db.SetMaxIdleConns(connections)
+	}
+	s.waiters.follow = func(ctx context.Context) { s.follow(ctx, options.PollInterval) }
+
+	ctx, cancel := context.WithTimeout(context.Background(), options.LockTimeout)
+	defer cancel()
+	if err := s.createTables(ctx); err != nil {
+		return nil, failed("open", err)
+	}
+	if s.write, err = prepare(ctx, s.writer); err == nil {
+		s.read, err = prepare(ctx, s.reader)
+	}
+	if err != nil {
+		// IF NOT EXISTS is content with any table of that name.
+		return nil, fmt.Errorf("sqlitestore: %w: the tables are not this package's: %w", backend.ErrCorrupt, err)
+	}
+	return s, nil
+}
+
+// dataSource names the file and what each connection to it is set to.
+func dataSource(file string, options Options) string {
+	path := (&url.URL{Path: filepath.ToSlash(file)}).EscapedPath() // a ? or % in it would begin the parameters
+	return "file:" + path + "?" + url.Values{
+		"_txlock":       {"immediate"}, // see change
+		"_busy_timeout": {fmt.Sprint(options.LockTimeout.Milliseconds())},
+		"_synchronous":  {"FULL"}, // NORMAL forgets the last commits when the power fails
+	}.Encode()
+}
+
+// createTables makes the file a WAL database with our tables. The change to WAL
+// is refused with SQLITE_BUSY at once, whatever the busy timeout, when two
+// processes try it together, so it is repeated.
+func (s *Store) createTables(ctx context.Context) error {
+	for {
+		var mode string
+		err := s.writer.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
+		if err == nil && mode != "wal" {
+			return fmt.Errorf("%w: the file can't be used in WAL mode, only %s", backend.ErrPermanent, mode)
+		}
+		if err == nil {
+			break
+		}
+		if !busy(err) {
+			return err
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// Close wakes everybody who waits and closes the connections; those that a verb
+// is using are closed when it has returned. Closing again does nothing.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.closed)
+		s.waiters.stop()
+		s.closeErr = errors.Join(s.writer.Close(), s.reader.Close())
+	})
+	return s.closeErr
+}
+
+// usable is what every verb asks first.
+func (s *Store) usable(ctx context.Context) error {
+	select {
+	case <-s.closed:
+		return backend.ErrClosed
+	default:
+		return ctx.Err()
+	}
+}
