@@ -44,7 +44,8 @@ type call struct {
 	waited    time.Duration
 	waitedOn  Outcome // Joined or Waited, once it has waited
 	leads     bool    // talks to the store for the flight
-	// spent: the call led, and nothing goes on of it or of its flight.
+	led       bool    // has been leading
+	// spent: nothing goes on of the call, nor, if it led, of its flight.
 	spent  bool
 	result callResult
 	origin []byte
@@ -137,6 +138,7 @@ func (c *call) answer() error {
 			return c.lead(f)
 		}
 		if answered, err := c.concluded(f); answered {
+			c.spent = !c.led
 			return err
 		}
 		hint = nil
@@ -170,7 +172,7 @@ func (c *call) leave(f *flight, outcome Outcome, step string, err error) error {
 // lead talks to the store until the key is ours, and then runs the action; or
 // until the record or this call's limits answer otherwise.
 func (c *call) lead(f *flight) error {
-	c.leads = true
+	c.leads, c.led = true, true
 	err := c.guard(f, c.acquire)
 	c.spent = c.spent && f.recycle()
 	return err
