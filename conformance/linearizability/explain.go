@@ -1,0 +1,161 @@
+package linearizability
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/conformance/faults"
+)
+
+// verdict is what is said of the history of one key.
+type verdict struct {
+	decision
+	history []*operation
+
+	// Of an illegal one: the operation whose reply first made it so, the others
+	// that it takes to see that, and one order of those.
+	culprit *operation
+	others  []*operation
+	ordered []int
+	after   []state
+}
+
+func (r *Recorder) verdict(history []*operation) *verdict {
+	v := &verdict{history: history, decision: r.checker.decide(history)}
+	for _, o := range history {
+		v.model.names.of(o.token)
+	}
+	if v.result == porcupine.Illegal {
+		r.checker.explain(v)
+	}
+	return v
+}
+
+// explain finds the shortest beginning of the history that is illegal, and leaves
+// out what isn't needed to see that it is.
+func (c *checker) explain(v *verdict) {
+	var returned []*operation
+	for _, o := range v.history {
+		if o.reply != lost {
+			returned = append(returned, o)
+		}
+	}
+	slices.SortFunc(returned, func(a, b *operation) int { return cmp.Compare(a.end, b.end) })
+	at, _ := slices.BinarySearchFunc(returned, true, func(o *operation, _ bool) int {
+		if d := c.decide(prefix(v.history, o)); d.result == porcupine.Illegal {
+			return 1
+		}
+		return -1
+	})
+	// The search may be led astray by a beginning that couldn't be decided.
+	v.culprit = returned[min(at, len(returned)-1)]
+	needed := prefix(v.history, v.culprit)
+	if bare := slices.DeleteFunc(slices.Clone(needed), func(o *operation) bool { return o != v.culprit && o.harmless() }); c.illegal(bare) {
+		needed = bare
+	}
+	for _, o := range slices.Backward(slices.Clone(needed)) {
+		if o == v.culprit || !o.harmless() {
+			continue
+		}
+		if fewer := without(needed, o); c.illegal(fewer) {
+			needed = fewer
+		}
+	}
+	v.others = without(needed, v.culprit)
+	rest := c.decide(v.others)
+	v.ordered, v.after = rest.order(v.others)
+}
+
+func (c *checker) illegal(history []*operation) bool {
+	d := c.decide(history)
+	return d.result == porcupine.Illegal
+}
+
+// String is the verdict in prose.
+func (v *verdict) describe(key string) string {
+	var b strings.Builder
+	open := 0
+	for _, o := range v.history {
+		if o.reply == lost {
+			open++
+		}
+	}
+	if v.result != porcupine.Illegal {
+		fmt.Fprintf(&b, "the history of key %q could not be decided: %d operations, %d of them of unknown outcome, are too many orders to try", key, len(v.history), open)
+		fmt.Fprintf(&b, "\n\tmend: fewer operations or faults per key, or more time (Options.Operations, Options.Faults, Options.Timeout)")
+		return b.String()
+	}
+	n := v.model.names
+	fmt.Fprintf(&b, "no order of the operations on key %q agrees with the contract of package backend", key)
+	fmt.Fprintf(&b, "\n\tof %d operations (%d of unknown outcome) these %d are enough to see it; each took effect at one moment between its times, if at all:", len(v.history), open, len(v.others)+1)
+	numbers := map[*operation]int{}
+	for i, o := range v.others {
+		numbers[o] = i + 1
+		fmt.Fprintf(&b, "\n\t%3d. %s", i+1, line(o, n))
+	}
+	fmt.Fprintf(&b, "\n\tand then this one can't have been answered as it was:\n\t  *  %s", line(v.culprit, n))
+	if len(v.others) > 0 {
+		order := make([]string, len(v.ordered))
+		for i, at := range v.ordered {
+			order[i] = fmt.Sprint(numbers[v.others[at]])
+		}
+		fmt.Fprintf(&b, "\n\tan order that explains the others is %s; then the key is", strings.Join(order, ", "))
+		for i, s := range v.after {
+			if i > 0 {
+				b.WriteString("\n\t\tor ")
+			} else {
+				b.WriteString("\n\t\t")
+			}
+			b.WriteString(s.describe(n))
+		}
+	}
+	if answers := v.expected(n); len(answers) > 0 {
+		fmt.Fprintf(&b, "\n\tand the contract's answer to * is\n\t\t%s", strings.Join(answers, "\n\t\tor "))
+	}
+	if o := v.culprit; o.verb == faults.Wait && o.record.State == backend.Claimed && o.record.Token == o.token {
+		b.WriteString("\n\tmend: a Wait must not return while the token that it waits for holds the key")
+	}
+	return b.String()
+}
+
+// expected are the answers that the contract has for the culprit.
+func (v *verdict) expected(n names) []string {
+	var answers []string
+	o := v.culprit
+	for _, s := range v.after {
+		for _, c := range v.model.outcomes(s, o) {
+			answer := "success"
+			switch {
+			case o.verb != faults.Commit && o.verb != faults.Forget:
+				answer = describe(c.after.record(c.shown), n)
+				if c.shown == backend.Claimed && (c.left || o.reads()) {
+					answer += ", with what is left of the lease"
+				}
+				if o.verb == faults.Wait && c.shown == backend.Claimed && c.after.token == o.token {
+					answer = "none yet: " + answer
+				}
+			case c.reply == superseded:
+				answer = "superseded"
+			}
+			if !slices.Contains(answers, answer) {
+				answers = append(answers, answer)
+			}
+		}
+	}
+	return answers
+}
+
+// line is one operation with its times.
+func line(o *operation, n names) string {
+	to := "?"
+	if o.to < forever {
+		to = o.to.Round(time.Microsecond).String()
+	}
+	return fmt.Sprintf("[%v, %s] %s → %s (connection %d)", o.from.Round(time.Microsecond), to, o.request(n), o.answer(n), o.process)
+}
