@@ -51,6 +51,34 @@
 // A backend without a network can be checked in bubbles of testing/synctest, see
 // [Rule.Run].
 //
+// # Benchmarks
+//
+// [RunBenchmarks] measures a backend by the same code as the backends of this
+// module, in sub-benchmarks with names that stay:
+//
+//	go test -run '^$' -bench 'Conformance/Fresh'                 # all sizes and numbers of goroutines
+//	go test -run '^$' -bench 'Conformance/Replay/16KiB/c=1$'     # one
+//	go test -run '^$' -bench 'Conformance/Ratios' -benchtime 50x # what travels between machines
+//
+// All vary the number of goroutines: c=1, c=16 and c=128. Some vary the size of
+// the outcome before that: 128B, 16KiB and 256KiB.
+//
+//   - Fresh/SIZE/c=N: a claim of an unknown key and the commit of its outcome.
+//   - Replay/SIZE/c=N: a claim of a completed key, of 16 in turn: the reply has
+//     the outcome.
+//   - Fetch/SIZE/c=N: a look at a completed key, of 16 in turn.
+//   - Wake/SIZE/c=N: from the sending of a commit until those who wait through
+//     another connection have the outcome; c counts them.
+//   - Lost/c=N: a claim of a key that another holds, of 16 in turn: the reply
+//     has what is left of the lease.
+//   - Renewal/c=N: a renewal of a claim that is held, each goroutine its own.
+//   - Release/c=N: the release of a claim that is held.
+//   - Takeover/c=N: the abandoning of a claim that is held, and the claim that
+//     takes the key over.
+//   - Ratios/c=N: all of the above but Wake in turn, in short blocks, with 128
+//     B: the rate of each divided by Fetch's in the same block, the median of
+//     the blocks.
+//
 // # Rules
 //
 //   - Claim/Fresh: An unknown key is taken by a claim with Seen 0: Claimed by

@@ -17,41 +17,65 @@ var update = flag.Bool("update", false, "write the list of rules into doc.go")
 func ruleList() string {
 	var b strings.Builder
 	for _, rule := range Rules() {
-		b.WriteString("//   - " + rule.Name + ":")
-		column := len("//   - " + rule.Name + ":")
-		for word := range strings.FieldsSeq(rule.Prose) {
-			if column+1+len(word) > 80 {
-				b.WriteString("\n//    ")
-				column = len("//    ")
-			}
-			b.WriteString(" " + word)
-			column += 1 + len(word)
-		}
-		b.WriteString("\n")
+		listItem(&b, rule.Name, rule.Prose)
 	}
 	return b.String()
 }
 
-// TestDocListsTheRules keeps the list in the package's documentation true. Run it
-// with -update when a rule has changed.
-func TestDocListsTheRules(t *testing.T) {
+func listItem(b *strings.Builder, name, prose string) {
+	b.WriteString("//   - " + name + ":")
+	column := len("//   - " + name + ":")
+	for word := range strings.FieldsSeq(prose) {
+		if column+1+len(word) > 80 {
+			b.WriteString("\n//    ")
+			column = len("//    ")
+		}
+		b.WriteString(" " + word)
+		column += 1 + len(word)
+	}
+	b.WriteString("\n")
+}
+
+// benchmarkList is the list of benchmarks as doc.go has it.
+func benchmarkList() string {
+	var b strings.Builder
+	for _, bm := range benchmarks() {
+		name := bm.name + "/c=N"
+		if bm.sizes {
+			name = bm.name + "/SIZE/c=N"
+		}
+		listItem(&b, name, bm.prose)
+	}
+	return b.String()
+}
+
+// TestDocListsRulesAndBenchmarks keeps the lists in the package's documentation
+// true. Run it with -update when a rule or a benchmark has changed.
+func TestDocListsRulesAndBenchmarks(t *testing.T) {
 	source, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	const head, tail = "// # Rules\n//\n", "package conformance\n"
-	before, rest, found := strings.Cut(string(source), head)
-	if !found {
-		t.Fatal("doc.go has no list of rules")
+	doc := string(source)
+	for _, list := range []struct{ head, want, tail string }{
+		{"//\n// All vary the number of goroutines: c=1, c=16 and c=128. Some vary the size of\n" +
+			"// the outcome before that: 128B, 16KiB and 256KiB.\n//\n", benchmarkList(), "//\n// # Rules\n"},
+		{"// # Rules\n//\n", ruleList(), "package conformance\n"},
+	} {
+		before, rest, found := strings.Cut(doc, list.head)
+		if !found {
+			t.Fatalf("doc.go lacks the lines %q", list.head)
+		}
+		got, after, _ := strings.Cut(rest, list.tail)
+		if got != list.want && !*update {
+			t.Errorf("a list in doc.go isn't what it should be: run go test -run TestDocLists -update\n%s", got)
+		}
+		doc = before + list.head + list.want + list.tail + after
 	}
 	if *update {
-		if err := os.WriteFile("doc.go", []byte(before+head+ruleList()+tail), 0o644); err != nil {
+		if err := os.WriteFile("doc.go", []byte(doc), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return
-	}
-	if list, _, _ := strings.Cut(rest, tail); list != ruleList() {
-		t.Error("the list of rules in doc.go isn't that of Rules(): run go test -run TestDocListsTheRules -update")
 	}
 }
 
