@@ -31,7 +31,6 @@ func BenchmarkHerd(b *testing.B) {
 				}
 				h := newHolder(b, client, processes)
 				payload := payloadOf(128)
-				h.release(b, n, 20*time.Millisecond, payload)
 				commands, conns := h.count(b, n)
 				b.ReportMetric(float64(commands), "cmds/op")
 				b.ReportMetric(float64(conns), "conns")

@@ -97,10 +97,7 @@ func (b redigoBare) Publish(ctx context.Context, channel, message string) error 
 }
 
 func (b redigoBare) Subscribe(ctx context.Context, channel string, message func()) error {
-	conn, err := b.pool.Dial()
-	if b.pool.DialContext != nil {
-		conn, err = b.pool.DialContext(ctx)
-	}
+	conn, err := b.pool.DialContext(ctx)
 	if err != nil {
 		return err
 	}
