@@ -73,7 +73,7 @@ func BenchmarkBare(b *testing.B) {
 					for _, size := range sizes {
 						b.Run(sizeName(size), func(b *testing.B) {
 							atEach(b, r, false, func(b *testing.B, c int) {
-								against := r.against(b, what, payloadOf(size))
+								against := r.against(b, what, payloadOf(size), c)
 								measure.Against(b, against.options(c), against.bare, against.floor)
 							})
 						})
@@ -98,7 +98,7 @@ func BenchmarkCall(b *testing.B) {
 					for _, size := range sizes {
 						b.Run(sizeName(size), func(b *testing.B) {
 							atEach(b, r, size == 128, func(b *testing.B, c int) {
-								against := r.against(b, what, payloadOf(size))
+								against := r.against(b, what, payloadOf(size), c)
 								against.count(b)
 								measure.Against(b, against.options(c), against.call(r.x), against.floor, against.bare)
 								b.ReportMetric(against.connections(b, c), "conns")
@@ -123,11 +123,11 @@ func (a *against) options(goroutines int) measure.Options {
 	return measure.Options{Goroutines: goroutines, Between: a.between}
 }
 
-func (r *rig) against(tb testing.TB, what string, payload []byte) *against {
+func (r *rig) against(tb testing.TB, what string, payload []byte, goroutines int) *against {
 	tb.Helper()
 	a := &against{rig: r}
 	action, key := answer(payload), func(int) string { return nextKey('f') }
-	var completed [clients.MaxGoroutines]string // one each: calls of one key would join
+	completed := make([]string, goroutines) // one each: calls of one key would join
 	if what != "fresh" {
 		for g := range completed {
 			completed[g] = nextKey('r')

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/reprise-go/reprise/backends/memory"
-	"github.com/reprise-go/reprise/benchmarks/internal/clients"
 	"github.com/reprise-go/reprise/benchmarks/internal/measure"
 	"github.com/reprise-go/reprise/idempotency"
 )
@@ -17,7 +16,6 @@ import (
 // BenchmarkLocal is an executor on the memory backend against the Do of
 // x/sync/singleflight with the same action, which remembers nothing.
 func BenchmarkLocal(b *testing.B) {
-	payload := payloadOf(128)
 	for _, what := range []string{"fresh", "replay"} {
 		b.Run(what, func(b *testing.B) {
 			for _, c := range []string{"c=1", "c=16"} {
@@ -27,7 +25,7 @@ func BenchmarkLocal(b *testing.B) {
 						n = 1
 						pin(b)
 					}
-					local(b, what, n, payload)
+					local(b, what, n)
 				})
 			}
 		})
@@ -35,31 +33,41 @@ func BenchmarkLocal(b *testing.B) {
 	b.Run("joined", joined)
 }
 
-func local(b *testing.B, what string, goroutines int, payload []byte) {
+// memoryCalls are calls on a memory backend of their own.
+func memoryCalls(tb testing.TB, what string, goroutines int) measure.Contender {
+	tb.Helper()
 	store := memory.New()
-	b.Cleanup(func() { store.Close() })
-	x := newExecutor(b, store, idempotency.Options{Retention: time.Second, Lease: time.Second, Keep: time.Second})
-	action := answer(payload)
-	var completed [clients.MaxGoroutines]string
+	tb.Cleanup(func() { store.Close() })
+	if what == "fresh" {
+		x := newExecutor(tb, store, idempotency.Options{Retention: time.Second, Lease: time.Second, Keep: time.Second})
+		return repeat("call", func(ctx context.Context) error {
+			_, err := idempotency.Run(ctx, x, nextKey('m'), answer(payload128))
+			return err
+		})
+	}
+	x := newExecutor(tb, store, idempotency.Options{})
+	completed := make([]string, goroutines)
+	for g := range completed {
+		completed[g] = nextKey('m')
+		if _, err := idempotency.Run(tb.Context(), x, completed[g], answer(payload128)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return repeatBy("call", func(ctx context.Context, g int) error {
+		_, err := idempotency.Run(ctx, x, completed[g], notAgain)
+		return err
+	})
+}
+
+var payload128 = payloadOf(128)
+
+func local(b *testing.B, what string, goroutines int) {
+	call := memoryCalls(b, what, goroutines)
+	completed := make([]string, goroutines)
 	for g := range completed {
 		completed[g] = nextKey('m')
 	}
-	if what == "replay" {
-		x = newExecutor(b, store, idempotency.Options{})
-		for _, key := range completed {
-			if _, err := idempotency.Run(b.Context(), x, key, action); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	call := repeatBy("call", func(ctx context.Context, g int) error {
-		key := completed[g]
-		if what == "fresh" {
-			key = nextKey('m')
-		}
-		_, err := idempotency.Run(ctx, x, key, action)
-		return err
-	})
+	action := answer(payload128)
 	var flights singleflight.Group
 	floor := repeatBy("floor", func(ctx context.Context, g int) error {
 		key := completed[g]
@@ -69,19 +77,7 @@ func local(b *testing.B, what string, goroutines int, payload []byte) {
 		_, err, _ := flights.Do(key, func() (any, error) { return action(ctx) })
 		return err
 	})
-	b.ReportAllocs()
-	ctx, cancel := context.WithCancel(b.Context())
-	defer cancel()
-	count, bytes := measure.Allocs(1000, func() {
-		if err := call.Run(ctx, 0, 1); err != nil {
-			b.Fatal(err)
-		}
-	})
-	if what == "fresh" {
-		count-- // the key
-	}
-	b.ReportMetric(count, "allocs/op")
-	b.ReportMetric(bytes, "B/op")
+	reportAllocs(b, call)
 	measure.Against(b, measure.Options{Goroutines: goroutines}, call, floor)
 }
 

@@ -153,10 +153,13 @@ func latencies(b *testing.B, x *idempotency.Executor, n int) {
 // scaleWaiters reports, for callers in another process, what BenchmarkHerd does.
 func scaleWaiters(b *testing.B) {
 	for _, client := range clients.Distinct() {
-		for _, n := range []int{1, 10, 100, 1000, 10_000} {
+		counts := []int{1, 10, 100, 1000, 10_000}
+		if measure.PlanOf().Smoke() {
+			counts = counts[:2]
+		}
+		for _, n := range counts {
 			b.Run(fmt.Sprintf("%s/n=%d", client.Name, n), func(b *testing.B) {
 				h := newHolder(b, client, 1)
-				n := measured(n)
 				commands, conns := h.count(b, n)
 				b.ReportMetric(float64(commands), "cmds/op")
 				b.ReportMetric(float64(conns), "conns")
@@ -181,9 +184,9 @@ func scalePayload(b *testing.B) {
 				what = []string{"fresh", "hot"}
 			}
 			for _, what := range what {
-				for _, size := range []int{0, 128, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1<<20 - 64} {
-					b.Run(what+"/size="+strconv.Itoa(size), func(b *testing.B) {
-						a := r.against(b, what, payloadOf(size))
+				for _, size := range []int{0, 128, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20} {
+					b.Run(what+"/size="+sizeName(size), func(b *testing.B) {
+						a := r.against(b, what, payloadOf(size), 1)
 						measure.Against(b, a.options(1), a.call(r.x), a.floor)
 						if what != "fresh" {
 							r.empty(b)
@@ -201,7 +204,11 @@ func scalePayload(b *testing.B) {
 // second.
 func scaleRenewals(b *testing.B) {
 	const lease = 3 * time.Second
-	for _, n := range []int{100, 1000, 10_000} {
+	counts := []int{100, 1000, 10_000}
+	if measure.PlanOf().Smoke() {
+		counts = counts[:1]
+	}
+	for _, n := range counts {
 		b.Run(fmt.Sprintf("memory/n=%d", n), func(b *testing.B) {
 			store := memory.New()
 			b.Cleanup(func() { store.Close() })
@@ -222,7 +229,7 @@ func renewals(b *testing.B, store backend.Backend, server *redistest.Server, tap
 	b.Helper()
 	plan := measure.PlanOf()
 	if plan.Smoke() {
-		lease = 300 * time.Millisecond
+		lease = 60 * time.Millisecond
 	}
 	x := newExecutor(b, store, idempotency.Options{Lease: lease})
 	before := runtime.NumGoroutine()
@@ -274,7 +281,11 @@ func renewals(b *testing.B, store backend.Backend, server *redistest.Server, tap
 
 // scalePool reports fresh calls of 128 goroutines by the size of their pool.
 func scalePool(b *testing.B) {
-	for _, size := range []int{1, 4, 16, 64, 128} {
+	sizes := []int{1, 4, 16, 64, 128}
+	if measure.PlanOf().Smoke() {
+		sizes = sizes[:2]
+	}
+	for _, size := range sizes {
 		for _, client := range clients.Pools(size) {
 			b.Run(fmt.Sprintf("%s/size=%d", client.Name, size), func(b *testing.B) {
 				server := redistest.Start(b)

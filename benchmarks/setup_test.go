@@ -47,6 +47,7 @@ func newExecutor(tb testing.TB, store backend.Backend, options idempotency.Optio
 		options.Codec = codec.Raw
 	}
 	options.Namespace = namespace
+	options.MaxPayload = 4 << 20
 	x, err := idempotency.New(store, options)
 	if err != nil {
 		tb.Fatal(err)
@@ -69,6 +70,7 @@ func notAgain(context.Context) ([]byte, error) {
 type rig struct {
 	server *redistest.Server
 	client clients.Client
+	store  backend.Backend
 	x      *idempotency.Executor
 	bare   clients.Bare
 	raw    clients.Bare
@@ -84,6 +86,7 @@ func newRig(tb testing.TB, client clients.Client) *rig {
 	if !measure.PlanOf().Smoke() {
 		clients.Trust(tb, store)
 	}
+	r.store = store
 	r.x = newExecutor(tb, store, idempotency.Options{})
 	r.bare, r.raw = client.Bare(tb, r.server.Addr()), client.Raw(tb, r.server.Addr())
 	tapped := client.Open(tb, r.server.Addr(), r.tap.Dial)
