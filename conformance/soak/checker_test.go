@@ -1,0 +1,283 @@
+//go:build unix
+
+package soak
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// checker holds what happened against the invariants. It may be asked at any time:
+// every rule is broken by events that are there, and what would excuse it is
+// written before it happens, so that no later event makes a violation good.
+type checker struct {
+	times   times
+	keys    map[string]*keyLog
+	dirty   map[string]*keyLog
+	losing  []span           // when the store may have forgotten what it confirmed
+	stopped map[int][]span   // by worker
+	silent  map[int][]span   // by worker; 0: all
+	ended   map[int]struct{} // workers that ended of their own accord
+	epochs  map[string]int   // how often a key was forgotten
+	broken  []violation      // that belong to no key
+	seen    map[string]bool  // violations that were reported already
+
+	counts counts
+}
+
+// span is a time from and to which something holds.
+type span struct{ from, to int64 }
+
+func (s span) overlaps(from, to int64) bool { return s.from <= to && from <= s.to }
+
+// violation is an invariant that doesn't hold.
+type violation struct {
+	rule string
+	key  string
+	text string
+}
+
+func (v violation) String() string {
+	if v.key == "" {
+		return v.rule + ": " + v.text
+	}
+	return fmt.Sprintf("%s: key %s: %s", v.rule, v.key, v.text)
+}
+
+// epsilon is by how much a lease may end early: it is counted in milliseconds,
+// and by a clock that is set.
+const epsilon = int64(10 * time.Millisecond)
+
+func newChecker(t times) *checker {
+	return &checker{
+		times: t, keys: map[string]*keyLog{}, dirty: map[string]*keyLog{}, stopped: map[int][]span{}, silent: map[int][]span{},
+		ended: map[int]struct{}{}, epochs: map[string]int{}, seen: map[string]bool{}, counts: newCounts(),
+	}
+}
+
+// add takes an event into account. The events of one file come in its order.
+func (c *checker) add(e event) {
+	c.counts.add(e)
+	switch e.Kind {
+	case evLosing:
+		c.losing = append(c.losing, span{e.At, math.MaxInt64})
+	case evKept:
+		if n := len(c.losing); n > 0 {
+			c.losing[n-1].to = e.At
+		}
+	case evStop:
+		c.stopped[e.Worker] = append(c.stopped[e.Worker], span{e.At, math.MaxInt64})
+	case evContinue:
+		if n := len(c.stopped[e.Worker]); n > 0 {
+			c.stopped[e.Worker][n-1].to = e.At
+		}
+	case evSilent:
+		c.silent[e.Worker] = append(c.silent[e.Worker], span{e.At, e.Until})
+	case evEnd:
+		c.ended[e.Worker] = struct{}{}
+	case evLeak:
+		c.broken = append(c.broken, violation{rule: "nothing leaks", text: fmt.Sprintf("worker %d ended with goroutines left: %s", e.Worker, e.Err)})
+	case evBroken:
+		c.broken = append(c.broken, violation{rule: "broken", key: e.Key, text: e.Err})
+	case evForget:
+		c.epochs[e.Key]++
+	}
+	if e.Key == "" {
+		return
+	}
+	name := fmt.Sprintf("%s#%d", e.Key, c.epochs[e.Key])
+	if e.Kind == evForget {
+		return
+	}
+	k := c.keys[name]
+	if k == nil {
+		k = &keyLog{key: e.Key, claims: map[string]*claim{}}
+		c.keys[name] = k
+	}
+	if k.add(e) {
+		c.dirty[name] = k
+	}
+}
+
+// check returns the violations that were not returned before.
+func (c *checker) check() []violation {
+	found := c.broken
+	c.broken = nil
+	for _, name := range slices.Sorted(keysOf(c.dirty)) {
+		k := c.dirty[name]
+		for _, v := range c.checkKey(k) {
+			if id := name + v.String(); !c.seen[id] {
+				c.seen[id] = true
+				found = append(found, v)
+			}
+		}
+	}
+	clear(c.dirty)
+	return found
+}
+
+func keysOf[V any](m map[string]V) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// excused tells whether the store may have forgotten between two times what it
+// had confirmed.
+func (c *checker) excused(from, to int64) bool {
+	if from > to {
+		from, to = to, from
+	}
+	return slices.ContainsFunc(c.losing, func(s span) bool { return s.overlaps(from, to) })
+}
+
+// stoppedFor is how long a worker was stopped between two times.
+func (c *checker) stoppedFor(worker int, from, to int64) time.Duration {
+	var d int64
+	for _, s := range c.stopped[worker] {
+		d += max(0, min(s.to, to)-max(s.from, from))
+	}
+	return time.Duration(d)
+}
+
+func (c *checker) wasSilent(worker int, from, to int64) bool {
+	hit := func(s span) bool { return s.overlaps(from, to) }
+	return slices.ContainsFunc(c.silent[worker], hit) || slices.ContainsFunc(c.silent[0], hit)
+}
+
+// keyLog is what is known of a key between two times that it was forgotten.
+type keyLog struct {
+	key        string
+	claims     map[string]*claim // by token
+	runs       []event
+	reconciles []event
+	resolves   []event
+	answers    []event // of each run of equal ones the first and the last
+	timeouts   []event
+	late       []event
+	entries    []event // of the ledger, in its order
+	unanswered []event // calls of the sweep that brought nothing
+}
+
+// claim is what is known of a token.
+type claim struct {
+	token     string
+	worker    int
+	seen      uint64
+	granted   bool
+	fence     uint64
+	attempt   uint32
+	firstSent int64 // of the request that the store granted first, as far as is known
+	firstAt   int64 // its reply
+	leases    []span
+	endings   []event // about to be sent
+	released  int64   // when the first release was about to be sent; zero: never
+	abandoned int64
+	completed int64 // when the store confirmed an outcome; zero: never
+	sentOut   int64 // when the outcome was about to be sent
+	moved     bool  // it was granted with another attempt or fence before
+}
+
+// add reports whether the event can break a rule.
+func (k *keyLog) add(e event) bool {
+	switch e.Kind {
+	case evSend, evGranted, evEnding, evEnded:
+		cl := k.claims[e.Token]
+		if cl == nil {
+			cl = &claim{token: e.Token, worker: e.Worker}
+			k.claims[e.Token] = cl
+		}
+		cl.add(e)
+	case evRun:
+		k.runs = append(k.runs, e)
+	case evReconcile:
+		k.reconciles = append(k.reconciles, e)
+	case evResolve:
+		k.resolves = append(k.resolves, e)
+		return false
+	case evEffect, evBarrier:
+		k.entries = append(k.entries, e)
+	case evAnswer:
+		return k.addAnswer(e)
+	default:
+		return false
+	}
+	return true
+}
+
+func (cl *claim) add(e event) {
+	switch e.Kind {
+	case evSend:
+		cl.seen = e.Seen
+	case evGranted:
+		if !cl.granted {
+			cl.granted, cl.fence, cl.attempt, cl.firstSent, cl.firstAt = true, e.Fence, e.Attempt, e.Sent, e.At
+		}
+		cl.firstSent, cl.firstAt = min(cl.firstSent, e.Sent), min(cl.firstAt, e.At)
+		cl.moved = cl.moved || cl.fence != e.Fence || cl.attempt != e.Attempt
+		cl.leases = append(cl.leases, span{e.Sent, e.Until})
+	case evEnding:
+		switch {
+		case e.What == "release" && cl.released == 0:
+			cl.released = e.At
+		case e.What == "abandon" && cl.abandoned == 0:
+			cl.abandoned = e.At
+		case e.What == "complete" && cl.sentOut == 0:
+			cl.sentOut = e.At
+		}
+		cl.endings = append(cl.endings, e)
+	case evEnded:
+		if e.What == "complete" && e.Err == "" && cl.completed == 0 {
+			cl.completed = e.At
+		}
+	}
+}
+
+func (k *keyLog) addAnswer(e event) bool {
+	// A call is only late by its own deadline, and is checked for that alone.
+	if e.At > e.Until {
+		k.late = append(k.late, e)
+	}
+	if strings.HasPrefix(e.How, "sweep") && e.What != gotValue && e.What != gotError {
+		k.unanswered = append(k.unanswered, e)
+	}
+	switch e.What {
+	case gotTimeout:
+		k.timeouts = append(k.timeouts, e)
+		return true
+	case gotValue, gotError:
+	default:
+		return e.At > e.Until
+	}
+	if n := len(k.answers); n >= 2 && sameAnswer(k.answers[n-1], e) && sameAnswer(k.answers[n-2], e) {
+		k.answers[n-1] = e
+		return e.At > e.Until
+	}
+	k.answers = append(k.answers, e)
+	return true
+}
+
+func sameAnswer(a, b event) bool {
+	return a.What == b.What && a.Value == b.Value && a.Fence == b.Fence && a.Attempt == b.Attempt
+}
+
+// granted are the claims that the store is known to have granted, in the order of
+// their fences.
+func (k *keyLog) granted() []*claim {
+	var list []*claim
+	for _, cl := range k.claims {
+		if cl.granted {
+			list = append(list, cl)
+		}
+	}
+	slices.SortFunc(list, func(a, b *claim) int { return cmp.Or(cmp.Compare(a.fence, b.fence), cmp.Compare(a.token, b.token)) })
+	return list
+}

@@ -1,0 +1,2 @@
+// Package soak is a test; it exports nothing.
+package soak

@@ -1,0 +1,220 @@
+//go:build unix
+
+package soak
+
+import (
+	"context"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/reprise-go/reprise/internal/redistest"
+)
+
+// scenario is an installation of servers and what happens to it.
+type scenario interface {
+	kind() string
+	addrs() []string   // for the clients
+	servers() []string // that keep records and are to be disturbed
+	masters() []string // that keep records now
+	// act makes trouble until ctx ends, in the goroutine of the test.
+	act(ctx context.Context, s *soak, random *rand.Rand)
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds()+1, 10) }
+
+// single is one server with an append-only file, which is killed and started
+// again. Nothing may be lost.
+type single struct {
+	server *redistest.Server
+	kills  bool
+}
+
+func startSingle(t *testing.T, fsync string) *single {
+	return &single{server: redistest.Start(t, "--appendonly", "yes", "--appendfsync", fsync), kills: true}
+}
+
+func (sc *single) kind() string      { return "single" }
+func (sc *single) addrs() []string   { return []string{sc.server.Addr()} }
+func (sc *single) servers() []string { return sc.addrs() }
+func (sc *single) masters() []string { return sc.addrs() }
+
+func (sc *single) act(ctx context.Context, s *soak, random *rand.Rand) {
+	for sleep(ctx, time.Duration(400+random.IntN(1600))*time.Millisecond) {
+		if !sc.kills {
+			continue
+		}
+		func() {
+			s.control.Lock()
+			defer s.control.Unlock()
+			s.silent(0, time.Second)
+			s.note("kill and restart", "")
+			sc.server.Restart(s.t)
+		}()
+	}
+}
+
+// replicated is a master and a replica behind sentinels, which fail over. What
+// wasn't replicated is lost.
+type replicated struct {
+	sentinels *redistest.Sentinels
+	master    *redistest.Server
+	replica   *redistest.Server
+}
+
+func startReplicated(t *testing.T) *replicated {
+	sentinels := redistest.StartSentinels(t)
+	for _, addr := range sentinels.Addrs() {
+		// A sentinel leaves twice this time between two failovers.
+		redistest.Do(t, addr, "SENTINEL", "SET", redistest.MasterName, "failover-timeout", "1000")
+	}
+	return &replicated{sentinels: sentinels, master: sentinels.Master, replica: sentinels.Replica}
+}
+
+func (sc *replicated) kind() string    { return "sentinel" }
+func (sc *replicated) addrs() []string { return sc.sentinels.Addrs() }
+func (sc *replicated) servers() []string {
+	return []string{sc.sentinels.Master.Addr(), sc.sentinels.Replica.Addr()}
+}
+func (sc *replicated) masters() []string { return []string{sc.master.Addr()} }
+
+func (sc *replicated) act(ctx context.Context, s *soak, random *rand.Rand) {
+	for sleep(ctx, time.Duration(300+random.IntN(900))*time.Millisecond) {
+		// What is confirmed before this is replicated; what comes later may be lost.
+		from := now()
+		if replicas, err := sc.sync(); err != nil || replicas < 1 {
+			continue
+		}
+		s.log.add(event{Kind: evLosing, At: from})
+		s.silent(0, 10*time.Second)
+		if random.IntN(2) == 0 {
+			sc.killMaster(s)
+		} else {
+			sc.failover(ctx, s, random)
+		}
+		s.log.add(event{Kind: evKept})
+	}
+}
+
+// sync waits until the replica has everything.
+func (sc *replicated) sync() (int64, error) {
+	conn, err := redistest.Dial(sc.master.Addr())
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	if _, err := conn.Do("SET", "sync", "sync", "EX", "1"); err != nil {
+		return 0, err
+	}
+	reply, err := conn.Do("WAIT", "1", "2000")
+	if err != nil {
+		return 0, err
+	}
+	return reply.(int64), nil
+}
+
+func (sc *replicated) killMaster(s *soak) {
+	s.note("master killed", "")
+	sc.master.Kill(s.t)
+	sc.awaitPromotion(s)
+	s.control.Lock()
+	defer s.control.Unlock()
+	sc.replica.Restart(s.t) // it comes up empty, and as a master
+	sc.demote(s)
+}
+
+// failover makes the sentinels fail over while the master is well. For some time
+// both may take writes.
+func (sc *replicated) failover(ctx context.Context, s *soak, random *rand.Rand) {
+	s.note("SENTINEL FAILOVER", "")
+	err := s.eventually("a failover that a sentinel begins", func() bool {
+		_, err := command(sc.sentinels.Addrs()[random.IntN(3)], "SENTINEL", "FAILOVER", redistest.MasterName)
+		return err == nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	sc.awaitPromotion(s)
+	sleep(ctx, time.Duration(random.IntN(500))*time.Millisecond)
+	s.control.Lock()
+	defer s.control.Unlock()
+	sc.demote(s)
+}
+
+// awaitPromotion waits until the sentinels name the other server.
+func (sc *replicated) awaitPromotion(s *soak) {
+	sc.master, sc.replica = sc.replica, sc.master
+	err := s.eventually("a new master", func() bool {
+		for _, sentinel := range sc.sentinels.Addrs() {
+			reply, err := command(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", redistest.MasterName)
+			if err != nil {
+				return false
+			}
+			if at, ok := reply.([]any); !ok || at[0].(string)+":"+at[1].(string) != sc.master.Addr() {
+				return false
+			}
+		}
+		info, err := command(sc.master.Addr(), "INFO", "replication")
+		return err == nil && strings.Contains(info.(string), "role:master")
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// demote does to the old master what the sentinels would do some seconds later,
+// and waits until it follows.
+func (sc *replicated) demote(s *soak) {
+	host, port, _ := strings.Cut(sc.master.Addr(), ":")
+	addr := sc.replica.Addr()
+	err := s.eventually("a replica that is in sync", func() bool {
+		info, err := command(addr, "INFO", "replication")
+		if err != nil {
+			return false
+		}
+		if !strings.Contains(info.(string), "role:slave") {
+			_, _ = command(addr, "REPLICAOF", host, port)
+			_, _ = command(addr, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+			_, _ = command(addr, "CLIENT", "KILL", "TYPE", "pubsub")
+			return false
+		}
+		return strings.Contains(info.(string), "master_link_status:up")
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// moving is a cluster whose slots move. Nothing may be lost.
+type moving struct{ cluster *redistest.Cluster }
+
+func (sc *moving) kind() string      { return "cluster" }
+func (sc *moving) addrs() []string   { return sc.cluster.Addrs() }
+func (sc *moving) servers() []string { return sc.cluster.Addrs() }
+func (sc *moving) masters() []string { return sc.cluster.Addrs() }
+
+func (sc *moving) act(ctx context.Context, s *soak, random *rand.Rand) {
+	for sleep(ctx, time.Duration(20+random.IntN(100))*time.Millisecond) {
+		from := random.IntN(len(sc.cluster.Nodes))
+		key, err := command(sc.cluster.Nodes[from].Addr(), "RANDOMKEY")
+		name, ok := key.(string)
+		if err != nil || !ok {
+			continue
+		}
+		func() {
+			s.control.Lock()
+			owner := sc.cluster.Owner(s.t, name)
+			to := (owner + 1 + random.IntN(2)) % len(sc.cluster.Nodes)
+			s.note("slot moves", "")
+			sc.cluster.Begin(s.t, name, to)
+			s.control.Unlock()
+			// The slot is in two places meanwhile.
+			sleep(ctx, time.Duration(random.IntN(120))*time.Millisecond)
+			s.control.Lock()
+			defer s.control.Unlock()
+			sc.cluster.Move(s.t, name, to)
+		}()
+	}
+}
