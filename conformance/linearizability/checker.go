@@ -78,8 +78,8 @@ func lanes(operations []porcupine.Operation) {
 
 // prefix is the history as it stood when the operation at last had returned:
 // what was called later isn't part of it, and what hadn't returned is of unknown
-// outcome, or, where it only reads, no part either. Histories that have an order
-// have one for each prefix.
+// outcome, or, where it is known by now to have done nothing, no part either.
+// Histories that have an order have one for each prefix.
 func prefix(history []*operation, last *operation) []*operation {
 	var before []*operation
 	for _, o := range history {
@@ -87,7 +87,7 @@ func prefix(history []*operation, last *operation) []*operation {
 		case o.begin > last.end:
 		case o.end <= last.end, o.reply == lost && !o.resent:
 			before = append(before, o)
-		case o.reads():
+		case o.harmless(): // and turns out to have done nothing
 		case o.resent:
 			before = append(before, o)
 		default:

@@ -77,7 +77,7 @@ func (c *checker) illegal(history []*operation) bool {
 	return d.result == porcupine.Illegal
 }
 
-// String is the verdict in prose.
+// describe is the verdict in prose.
 func (v *verdict) describe(key string) string {
 	var b strings.Builder
 	open := 0
@@ -106,17 +106,16 @@ func (v *verdict) describe(key string) string {
 			order[i] = fmt.Sprint(numbers[v.others[at]])
 		}
 		fmt.Fprintf(&b, "\n\tan order that explains the others is %s; then the key is", strings.Join(order, ", "))
-		for i, s := range v.after {
-			if i > 0 {
-				b.WriteString("\n\t\tor ")
-			} else {
-				b.WriteString("\n\t\t")
-			}
-			b.WriteString(s.describe(n))
+		var states []string
+		for _, s := range v.after {
+			states = append(states, s.describe(n))
 		}
+		b.WriteString(oneOf(states))
 	}
 	if answers := v.expected(n); len(answers) > 0 {
-		fmt.Fprintf(&b, "\n\tand the contract's answer to * is\n\t\t%s", strings.Join(answers, "\n\t\tor "))
+		fmt.Fprintf(&b, "\n\tand the contract's answer to * is%s", oneOf(answers))
+	} else {
+		b.WriteString("\n\tand the contract has no answer to * at that time")
 	}
 	if o := v.culprit; o.verb == faults.Wait && o.record.State == backend.Claimed && o.record.Token == o.token {
 		b.WriteString("\n\tmend: a Wait must not return while the token that it waits for holds the key")
@@ -134,9 +133,7 @@ func (v *verdict) expected(n names) []string {
 			switch {
 			case o.verb != faults.Commit && o.verb != faults.Forget:
 				answer = describe(c.after.record(c.shown), n)
-				if c.shown == backend.Claimed && (c.left || o.reads()) {
-					answer += ", with what is left of the lease"
-				}
+				answer += v.model.times(&c, o)
 				if o.verb == faults.Wait && c.shown == backend.Claimed && c.after.token == o.token {
 					answer = "none yet: " + answer
 				}
@@ -151,11 +148,45 @@ func (v *verdict) expected(n names) []string {
 	return answers
 }
 
+// times are what the answer says of the record's times.
+func (m *model) times(c *outcome, o *operation) string {
+	s, text := &c.after, ""
+	if c.shown == backend.Claimed && c.left {
+		text += ", lease left " + spread(s.setLo+s.lease-o.to, s.setHi+s.lease-s.now)
+	}
+	if o.verb == faults.Fetch && s.phase != unknown {
+		text += ", remaining " + spread(s.setLo+s.end()-o.to, s.setHi+s.end()-s.now)
+	}
+	return text
+}
+
+func spread(lo, hi time.Duration) string {
+	switch lo, hi := rounded(max(lo, 0)), rounded(hi); {
+	case hi >= forever/2:
+		return fmt.Sprintf("%v or more", lo)
+	case lo == hi:
+		return lo.String()
+	default:
+		return fmt.Sprintf("%v to %v", lo, hi)
+	}
+}
+
+// oneOf lists what may be, some of it where that is much.
+func oneOf(what []string) string {
+	const most = 4
+	more := ""
+	if len(what) > most {
+		more = fmt.Sprintf("\n\t\tor one of %d more", len(what)-most)
+		what = what[:most]
+	}
+	return "\n\t\t" + strings.Join(what, "\n\t\tor ") + more
+}
+
 // line is one operation with its times.
 func line(o *operation, n names) string {
 	to := "?"
 	if o.to < forever {
-		to = o.to.Round(time.Microsecond).String()
+		to = rounded(o.to).String()
 	}
-	return fmt.Sprintf("[%v, %s] %s → %s (connection %d)", o.from.Round(time.Microsecond), to, o.request(n), o.answer(n), o.process)
+	return fmt.Sprintf("[%v, %s] %s → %s (connection %d)", rounded(o.from), to, o.request(n), o.answer(n), o.process)
 }

@@ -34,8 +34,8 @@ type operation struct {
 	record backend.Record // what Claim, Wait and Fetch returned
 	err    error
 
-	// client is who called, for the picture; process the backend that it called.
-	client, process int
+	// process is the number of the backend that was called.
+	process int
 
 	// begin and end are the places of the call and of its return among all calls
 	// and returns of the recorder; end is math.MaxInt64 where the request may
@@ -45,6 +45,11 @@ type operation struct {
 	// from and to are an interval of the store's clock that the verb was applied
 	// in, if it was; to is forever where the request may still be on its way.
 	from, to time.Duration
+
+	// returned and returnedAt are end and to of a call that has returned without
+	// its outcome being known.
+	returned   int64
+	returnedAt time.Duration
 
 	// resent: an earlier send of the operation that stands beside this one, made
 	// by the client library. It may have been applied.
@@ -186,10 +191,10 @@ func describe(r backend.Record, n names) string {
 	}
 	fmt.Fprintf(&b, ", fingerprint %q, metadata %q", short(r.Fingerprint), short(r.Metadata))
 	if r.LeaseLeft != 0 {
-		fmt.Fprintf(&b, ", lease left %v", r.LeaseLeft)
+		fmt.Fprintf(&b, ", lease left %v", rounded(r.LeaseLeft))
 	}
 	if r.Remaining != 0 {
-		fmt.Fprintf(&b, ", remaining %v", r.Remaining)
+		fmt.Fprintf(&b, ", remaining %v", rounded(r.Remaining))
 	}
 	return b.String()
 }

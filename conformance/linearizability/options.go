@@ -54,9 +54,11 @@ type Options struct {
 	// apart, by rounding, drift and caching, from one call to another; zero: 5 ms.
 	// At most a minute.
 	Tolerance time.Duration
-	// Resends: the client below the backends sends a request again by itself when
-	// its reply was lost, so that one call may have been applied more than once,
-	// with the calls of others in between.
+	// Resends: the client below the backends sends a request once more by itself
+	// when its reply was lost, so that one call may have been applied twice before
+	// it returned, with the calls of others in between. It doubles what has to be
+	// checked, and can't tell of a first send that arrives after its call has
+	// returned: where you can, switch it off in the client instead.
 	Resends bool
 	// Timeout is how long the history of a key may take to check; zero: 30 s. It
 	// is real time; in a bubble, whose clock stands still meanwhile, a fixed

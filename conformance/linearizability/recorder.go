@@ -131,14 +131,25 @@ func (r *Recorder) take(key string) []*operation {
 	defer r.mu.Unlock()
 	history := r.histories[key]
 	delete(r.histories, key)
-	for _, o := range history {
-		if r.resends && !o.reads() && (o.reply == superseded || o.verb == faults.Claim && o.reply == answered && o.harmless()) {
-			earlier := *o
-			earlier.reply, earlier.resent = lost, true
-			history = append(history, &earlier)
-		}
+	if r.resends {
+		history = resent(history)
 	}
 	slices.SortStableFunc(history, func(a, b *operation) int { return cmp.Compare(a.begin, b.begin) })
+	return history
+}
+
+// resent puts an earlier send beside each call, which may have been applied at
+// any time until the call returned.
+func resent(history []*operation) []*operation {
+	for _, o := range history {
+		if o.reads() || o.returned == 0 {
+			continue
+		}
+		earlier := *o
+		earlier.reply, earlier.resent = lost, true
+		earlier.end, earlier.to = o.returned, o.returnedAt
+		history = append(history, &earlier)
+	}
 	return history
 }
 
@@ -154,12 +165,12 @@ func (r *Recorder) call(o *operation, do func() (backend.Record, error)) (backen
 	o.from, o.to, o.end = r.clock.before(), forever, math.MaxInt64
 	o.begin = r.order.Add(1)
 	record, err := do()
-	end, to := r.order.Add(1), r.clock.after()
+	o.returned, o.returnedAt = r.order.Add(1), r.clock.after()
 	kept := record
 	kept.Fingerprint, kept.Metadata, kept.Outcome = slices.Clone(record.Fingerprint), slices.Clone(record.Metadata), slices.Clone(record.Outcome)
 	counts := o.settle(kept, err)
 	if o.reply != lost {
-		o.end, o.to = end, to
+		o.end, o.to = o.returned, o.returnedAt
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

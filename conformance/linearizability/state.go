@@ -99,14 +99,14 @@ func (s *state) record(shown backend.State) backend.Record {
 	}
 }
 
-// String describes the state for people.
+// describe shows the state to people.
 func (s *state) describe(n names) string {
 	lease := ""
 	shown := backend.Vacant
 	switch s.phase {
 	case claimed:
 		shown = backend.Claimed
-		lease = ", its lease ends " + between(s.setLo+s.lease, s.setHi, s.lease) + ","
+		lease = " its lease ends " + between(s.setLo+s.lease, s.setHi+s.lease) + ","
 	case ended:
 		shown = backend.Abandoned
 	case completed:
@@ -114,15 +114,19 @@ func (s *state) describe(n names) string {
 	case unknown:
 		return "unknown key"
 	}
-	return fmt.Sprintf("%s,%s forgotten %s", describe(s.record(shown), n), lease, between(s.setLo+s.end(), s.setHi, s.end()))
+	return fmt.Sprintf("%s,%s forgotten %s", describe(s.record(shown), n), lease, between(s.setLo+s.end(), s.setHi+s.end()))
 }
 
-func between(lo, setHi, d time.Duration) string {
-	if setHi >= forever {
-		return fmt.Sprintf("at %v or later", lo)
+// between shows what is known of a moment.
+func between(lo, hi time.Duration) string {
+	switch {
+	case hi >= forever:
+		return fmt.Sprintf("at %v or later", rounded(lo))
+	case rounded(lo) == rounded(hi):
+		return fmt.Sprintf("at %v", rounded(lo))
+	default:
+		return fmt.Sprintf("between %v and %v", rounded(lo), rounded(hi))
 	}
-	if lo == setHi+d {
-		return fmt.Sprintf("at %v", lo)
-	}
-	return fmt.Sprintf("between %v and %v", lo, setHi+d)
 }
+
+func rounded(d time.Duration) time.Duration { return d.Round(time.Microsecond) }

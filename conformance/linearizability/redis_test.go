@@ -1,0 +1,203 @@
+package linearizability_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	redigolib "github.com/gomodule/redigo/redis"
+	redislib "github.com/redis/go-redis/v9"
+	rueidislib "github.com/redis/rueidis"
+
+	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/backends/goredis"
+	"github.com/reprise-go/reprise/backends/redigo"
+	"github.com/reprise-go/reprise/backends/rueidis"
+	"github.com/reprise-go/reprise/conformance"
+	"github.com/reprise-go/reprise/conformance/faults"
+	"github.com/reprise-go/reprise/conformance/linearizability"
+	"github.com/reprise-go/reprise/internal/redistest"
+)
+
+// connector makes one more process on the server, with a client of its own.
+type connector func(tb testing.TB, addr, prefix string) backend.Backend
+
+func onGoredis(retries int) connector {
+	return func(tb testing.TB, addr, prefix string) backend.Backend {
+		client := redislib.NewClient(&redislib.Options{Addr: addr, MaxRetries: retries, ReadTimeout: time.Second, DialTimeout: time.Second})
+		store, err := goredis.New(client, goredis.Options{Prefix: prefix})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() {
+			store.Close()
+			client.Close()
+		})
+		return store
+	}
+}
+
+func onRedigo(tb testing.TB, addr, prefix string) backend.Backend {
+	pool := &redigolib.Pool{
+		MaxIdle: 32,
+		DialContext: func(ctx context.Context) (redigolib.Conn, error) {
+			return redigolib.DialContext(ctx, "tcp", addr, redigolib.DialReadTimeout(time.Second))
+		},
+	}
+	store, err := redigo.New(pool, redigo.Options{Prefix: prefix})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		store.Close()
+		pool.Close()
+	})
+	return store
+}
+
+// onRueidis tries for a while: New needs the server, and the proxy may cut that.
+func onRueidis(tb testing.TB, addr, prefix string) backend.Backend {
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		store, err := rueidis.New(rueidislib.ClientOption{InitAddress: []string{addr}, ConnWriteTimeout: time.Second}, rueidis.Options{Prefix: prefix})
+		if err == nil {
+			tb.Cleanup(func() { store.Close() })
+			return store
+		}
+		if time.Now().After(deadline) {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// on is the harness of a server at addr that is reached through the clients in
+// turn.
+func on(addr string, connectors ...connector) conformance.Harness {
+	return conformance.Harness{
+		Lease: 50 * time.Millisecond,
+		Open: func(tb testing.TB) func() backend.Backend {
+			prefix := redistest.Prefix(tb)
+			n := 0
+			return func() backend.Backend {
+				n++
+				return connectors[(n-1)%len(connectors)](tb, addr, prefix)
+			}
+		},
+	}
+}
+
+// behind is the harness with a network between that loses replies, cuts and
+// delays requests, and, if late, delivers some after their sender has given up.
+func behind(t *testing.T, addr string, late bool, connectors ...connector) (conformance.Harness, *faults.Proxy) {
+	seed := rand.Uint64()
+	t.Logf("the network's seed is %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	var mu sync.Mutex
+	proxy, err := faults.NewProxy(addr, faults.ProxyOptions{Complete: faults.WholeRESP, Log: 1, Pick: func([]byte) faults.Action {
+		mu.Lock()
+		defer mu.Unlock()
+		switch n := random.IntN(1000); {
+		case n < 8:
+			return faults.CutReply
+		case n < 12:
+			return faults.CutBefore
+		case n < 20 && late:
+			return faults.Late(time.Duration(random.Int64N(int64(150 * time.Millisecond))))
+		case n < 40:
+			return faults.DelayReply(time.Duration(random.Int64N(int64(20 * time.Millisecond))))
+		default:
+			return faults.Pass
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { proxy.Close() })
+	return on(proxy.Addr(), connectors...), proxy
+}
+
+// runFor is how long a test on Redis makes histories.
+func runFor(tb testing.TB) time.Duration {
+	text := os.Getenv("REPRISE_LINEARIZABILITY")
+	if text == "" {
+		return time.Second
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		tb.Fatalf("REPRISE_LINEARIZABILITY: %v", err)
+	}
+	return d
+}
+
+func TestRedis(t *testing.T) {
+	addr := redistest.Address(t)
+	for name, connectors := range map[string][]connector{
+		"goredis": {onGoredis(-1)}, "redigo": {onRedigo}, "rueidis": {onRueidis}, "mixed": {onGoredis(-1), onRedigo, onRueidis},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			t.Log(linearizability.Check(t, on(addr, connectors...), linearizability.Options{Duration: runFor(t), Parallel: 16}))
+		})
+	}
+}
+
+// disturb does what operators and bad networks do to a server, now and then.
+func disturb(t *testing.T, do ...func()) func(context.Context) {
+	return func(ctx context.Context) {
+		for n := 0; ; n++ {
+			timer := time.NewTimer(150 * time.Millisecond)
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case <-timer.C:
+				do[n%len(do)]()
+			}
+		}
+	}
+}
+
+func TestRedisBehindABadNetwork(t *testing.T) {
+	for name, c := range map[string]struct {
+		connectors []connector
+		resends    bool
+	}{
+		"goredis":              {connectors: []connector{onGoredis(-1)}},
+		"goredis that resends": {connectors: []connector{onGoredis(1)}, resends: true},
+		"redigo":               {connectors: []connector{onRedigo}},
+		"rueidis":              {connectors: []connector{onRueidis}},
+		"mixed":                {connectors: []connector{onGoredis(-1), onRedigo, onRueidis}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t)
+			h, proxy := behind(t, server.Addr(), !c.resends, c.connectors...)
+			t.Log(linearizability.Check(t, h, linearizability.Options{
+				Duration: runFor(t), Parallel: 16, Faults: linearizability.NoFaults, Resends: c.resends,
+				During: disturb(t,
+					func() { server.Do(t, "SCRIPT", "FLUSH") },
+					func() { server.Do(t, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") },
+					func() { server.Do(t, "CLIENT", "KILL", "TYPE", "pubsub") },
+					proxy.CutAll,
+				),
+			}))
+		})
+	}
+}
+
+// TestRedisIsKilled kills the server in the middle and starts it again from its
+// append-only file.
+func TestRedisIsKilled(t *testing.T) {
+	for _, policy := range []string{"always", "everysec"} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", policy)
+			h := on(server.Addr(), onGoredis(-1), onRedigo, onRueidis)
+			t.Log(linearizability.Check(t, h, linearizability.Options{
+				Duration: runFor(t), Parallel: 16, During: disturb(t, func() { server.Restart(t) }),
+			}))
+		})
+	}
+}
