@@ -101,7 +101,7 @@ var (
 )
 
 // maxPooledBuffer is how large a buffer may be that a flight in the pool keeps.
-const maxPooledBuffer = 4 << 10
+const maxPooledBuffer = 64 << 10
 
 // recycle gives back a flight that its leader has concluded without anything left
 // in the background and doesn't use any more; it tells whether it could. One that

@@ -25,17 +25,24 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 	}
 	c := &commitCall{backend: b, ctx: ctx, key: b.layout.Record(key), px: wire.CommitPX(&request)}
 	c.request.op = opCommit
-	c.frame.data = wire.AppendCommit(nil, &request)
 	c.held = notHeld
 	if request.LeaseHeld {
 		c.held = held
 	}
+	var buffer *wire.Buffer
 	if wire.Large(&request) {
+		buffer, c.frame.data = wire.NewBuffer(&request)
 		c.head = wire.CommitHead(&request)
 		c.side = b.layout.Side(key, request.Token)
+	} else {
+		c.frame.data = wire.AppendCommit(nil, &request)
 	}
 	if !b.workers.do(ctx, c) {
 		return unanswered(ctx, opCommit)
+	}
+	if c.err == nil {
+		c.frame.data = nil // a hook of the app's may have kept the command
+		buffer.Release()
 	}
 	return c.err
 }

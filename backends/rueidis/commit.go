@@ -42,7 +42,14 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 	if err != nil {
 		return b.failure(ctx, op, err)
 	}
-	frame := rueidislib.BinaryString(wire.AppendCommit(nil, &request))
+	var buffer *wire.Buffer
+	var bytes []byte
+	if wire.Large(&request) {
+		buffer, bytes = wire.NewBuffer(&request)
+	} else {
+		bytes = wire.AppendCommit(nil, &request)
+	}
+	frame := rueidislib.BinaryString(bytes)
 	args := []string{frame, decimal(wire.CommitPX(&request)), about.publish, wire.CommitHeld(&request)}
 	name := b.layout.Record(key)
 	reply := int64(wire.CommitSideMissing)
@@ -53,6 +60,7 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 		reply, err = b.eval(ctx, commitScript, []string{name}, args).AsInt64()
 	}
 	if err == nil {
+		buffer.Release()
 		err = wire.ReadCommit(reply)
 	}
 	return b.failure(ctx, op, err)
