@@ -136,12 +136,13 @@ func joined(b *testing.B) {
 	var cost, floor []float64
 	for range plan.Samples(11) {
 		var a, z time.Duration
-		for range plan.Samples(20) {
+		rounds := plan.Samples(20)
+		for range rounds {
 			a += round(ours)
 			z += round(theirs)
 		}
-		cost = append(cost, float64(a.Nanoseconds())/20/callers)
-		floor = append(floor, float64(z.Nanoseconds())/20/callers)
+		cost = append(cost, float64(a.Nanoseconds())/float64(rounds*callers))
+		floor = append(floor, float64(z.Nanoseconds())/float64(rounds*callers))
 	}
 	if plan.Smoke() {
 		return

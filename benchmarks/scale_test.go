@@ -32,7 +32,7 @@ func BenchmarkScale(b *testing.B) {
 // scaleKeys reports memory per record, and the latency of fresh calls and
 // replays beside so many records.
 func scaleKeys(b *testing.B) {
-	for _, n := range []int{10_000, 1_000_000} {
+	for _, n := range upTo(10_000, 1_000_000) {
 		b.Run(fmt.Sprintf("memory/n=%d", n), func(b *testing.B) {
 			store := memory.New()
 			b.Cleanup(func() { store.Close() })
@@ -45,7 +45,7 @@ func scaleKeys(b *testing.B) {
 			runtime.KeepAlive(store)
 		})
 	}
-	for _, n := range []int{10_000, 1_000_000} {
+	for _, n := range upTo(10_000, 1_000_000) {
 		b.Run(fmt.Sprintf("goredis/n=%d", n), func(b *testing.B) {
 			server := redistest.Start(b)
 			store := clients.All[0].Open(b, server.Addr(), nil)
@@ -70,6 +70,18 @@ func measured(n int) int {
 		return min(n, 200)
 	}
 	return n
+}
+
+// upTo are the counts, without those that take seconds where time is short.
+func upTo(counts ...int) []int {
+	plan := measure.PlanOf()
+	switch {
+	case plan.Smoke():
+		return counts[:1]
+	case plan.Short():
+		return counts[:len(counts)-1]
+	}
+	return counts
 }
 
 func heap() float64 {
@@ -128,7 +140,7 @@ func latencies(b *testing.B, x *idempotency.Executor, n int) {
 	}
 	var replays, fresh measure.Latencies
 	payload := payloadOf(128)
-	for range 4000 {
+	for range measure.PlanOf().Samples(4000) {
 		// The names of the multiplied records have other slot tags: replay those
 		// that calls made, which lie among them.
 		key := clients.Key('k', rand.Uint64N(uint64(min(n, 10_000))))
@@ -153,11 +165,7 @@ func latencies(b *testing.B, x *idempotency.Executor, n int) {
 // scaleWaiters reports, for callers in another process, what BenchmarkHerd does.
 func scaleWaiters(b *testing.B) {
 	for _, client := range clients.Distinct() {
-		counts := []int{1, 10, 100, 1000, 10_000}
-		if measure.PlanOf().Smoke() {
-			counts = counts[:2]
-		}
-		for _, n := range counts {
+		for _, n := range upTo(1, 10, 100, 1000, 10_000) {
 			b.Run(fmt.Sprintf("%s/n=%d", client.Name, n), func(b *testing.B) {
 				h := newHolder(b, client, 1)
 				commands, conns := h.count(b, n)
@@ -204,11 +212,7 @@ func scalePayload(b *testing.B) {
 // second.
 func scaleRenewals(b *testing.B) {
 	const lease = 3 * time.Second
-	counts := []int{100, 1000, 10_000}
-	if measure.PlanOf().Smoke() {
-		counts = counts[:1]
-	}
-	for _, n := range counts {
+	for _, n := range upTo(100, 1000, 10_000) {
 		b.Run(fmt.Sprintf("memory/n=%d", n), func(b *testing.B) {
 			store := memory.New()
 			b.Cleanup(func() { store.Close() })
@@ -228,8 +232,10 @@ func scaleRenewals(b *testing.B) {
 func renewals(b *testing.B, store backend.Backend, server *redistest.Server, tap *measure.Tap, n int, lease time.Duration) {
 	b.Helper()
 	window := lease
-	if measure.PlanOf().Smoke() {
+	if plan := measure.PlanOf(); plan.Smoke() {
 		window = 20 * time.Millisecond
+	} else if plan.Short() {
+		window = lease / 3 // one renewal of each
 	}
 	x := newExecutor(b, store, idempotency.Options{Lease: lease})
 	before := runtime.NumGoroutine()
@@ -281,11 +287,7 @@ func renewals(b *testing.B, store backend.Backend, server *redistest.Server, tap
 
 // scalePool reports fresh calls of 128 goroutines by the size of their pool.
 func scalePool(b *testing.B) {
-	sizes := []int{1, 4, 16, 64, 128}
-	if measure.PlanOf().Smoke() {
-		sizes = sizes[:2]
-	}
-	for _, size := range sizes {
+	for _, size := range upTo(1, 4, 16, 64, 128) {
 		for _, client := range clients.Pools(size) {
 			b.Run(fmt.Sprintf("%s/size=%d", client.Name, size), func(b *testing.B) {
 				server := redistest.Start(b)

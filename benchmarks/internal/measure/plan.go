@@ -21,16 +21,24 @@ type Plan struct {
 	Slices int // of each contender in a block
 	Blocks int
 	Ops    int // operations of each contender in place of slices; zero: by time
+	Length time.Duration
 }
 
 // Smoke tells that no figure is wanted.
 func (p Plan) Smoke() bool { return p.Ops > 0 }
 
-// Samples is how often to do what can't be sliced: full times, or once in a
-// smoke run.
+// Short tells that there is no time for what takes seconds: a smoke run, or less
+// than 100 ms for each contender.
+func (p Plan) Short() bool { return p.Length < 100*time.Millisecond }
+
+// Samples is how often to do what can't be sliced: full times, a fifth of that
+// where time is short, and once in a smoke run.
 func (p Plan) Samples(full int) int {
-	if p.Smoke() {
+	switch {
+	case p.Smoke():
 		return 1
+	case p.Short():
+		return (full + 4) / 5
 	}
 	return full
 }
@@ -57,5 +65,5 @@ func parsePlan(text string) Plan {
 		d = time.Second
 	}
 	n := max(1, min(perBlock, int(d/(Blocks*slice))))
-	return Plan{Slices: n, Blocks: max(Blocks, int(d/(time.Duration(n)*slice)))}
+	return Plan{Slices: n, Blocks: max(Blocks, int(d/(time.Duration(n)*slice))), Length: d}
 }
