@@ -197,7 +197,7 @@ func (e *execution) answer(result idempotency.Result[*Response], err error) {
 	case e.own != nil && !result.Replayed && (err == nil || errors.As(err, &commit)):
 		// This request's handler ran. A response that isn't recorded, or may not be,
 		// is the client's all the same.
-		e.own.send(e.made)
+		e.own.send()
 		return
 	case !result.Replayed && errors.Is(err, idempotency.ErrReentrant):
 		// An outer middleware on the same executor protects this request already.

@@ -2,11 +2,13 @@ package idemhttp_test
 
 import (
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/memory"
@@ -118,3 +120,8 @@ func TestExecutesOnce(t *testing.T) {
 		t.Errorf("ran %d times", n)
 	}
 }
+
+var (
+	quiet   = log.New(io.Discard, "", 0)
+	farAway = time.Now().Add(time.Hour)
+)

@@ -96,8 +96,9 @@ type Options struct {
 	RetentionFor func(response *Response, panicked any) idempotency.RetentionChoice
 	// ResponseHeaders lists the headers of the response that are recorded; a name
 	// that ends in * stands for all that begin so. Set-Cookie, what authenticates,
-	// and hop-by-hop headers are never recorded: naming one is an error. Default:
-	// [DefaultResponseHeaders]. Trailers are recorded, but for the same exceptions.
+	// and hop-by-hop headers are never recorded: naming one is an error. Content-Type
+	// and Content-Encoding, without which nobody can read the body, always are. So are
+	// trailers, but for the same exceptions. Default: [DefaultResponseHeaders].
 	ResponseHeaders []string
 	// ReplayedHeader is set to true on a response that is a replay. Default:
 	// Idempotency-Replayed.
@@ -122,7 +123,8 @@ type Options struct {
 	// that function is set.
 	OnAbandoned idempotency.AbandonedPolicy
 	// Reconcile finds out what an abandoned attempt did; idempotency.Answer's value
-	// is the response that is recorded and replayed. See [SplitKey] and Metadata for
+	// is the response that is recorded and replayed. Answer(nil, nil) says that the
+	// request was executed, but not how it was answered (response_not_kept). See [SplitKey] and Metadata for
 	// what it can know of the request.
 	Reconcile func(ctx context.Context, abandoned idempotency.Abandoned) (idempotency.Decision[*Response], error)
 	// MaxAttempts is how many attempts a key gets: see idempotency.OperationOptions.

@@ -51,18 +51,23 @@ func (m *middleware) problem(r *http.Request, key string, metadata map[string]st
 		return p
 	}
 	var replayed *idempotency.ReplayedError
+	var commit *idempotency.CommitError
 	var busy *idempotency.InProgressError
 	var own *idempotency.Error
 	switch {
 	case err == nil:
 		return set(http.StatusInternalServerError, CodeUnreadable, "Response is missing", "The request was decided to have an outcome, but none was given.")
-	case errors.As(err, &replayed) && errors.Is(err, idempotency.ErrNotKept):
+	case errors.Is(err, idempotency.ErrNotKept):
 		p.OriginalStatus, _ = strconv.Atoi(metadata[metadataStatus])
 		return set(http.StatusInternalServerError, CodeNotKept, "Response was not kept",
 			"The request was executed and will not be executed again, but its response could not be kept. Only the first caller got it.")
 	case errors.As(err, &replayed):
 		return set(http.StatusInternalServerError, CodeFailed, "Request has failed",
 			"The request was executed and failed. It will not be executed again.")
+	case errors.As(err, &commit): // of what Reconcile has found
+		p.RetryAfter = retryLater
+		return set(http.StatusServiceUnavailable, CodeUnavailable, "Response could not be recorded",
+			"It was found out what became of this request, but it could not be recorded. Send it again with the same key.")
 	case errors.Is(err, idempotency.ErrFingerprintMismatch):
 		return set(http.StatusUnprocessableEntity, CodeKeyReused, m.Headers[0]+" is already used",
 			"This operation is idempotent and it requires correct usage of Idempotency Key. Idempotency Key MUST not be reused across different payloads of this operation.")

@@ -1,6 +1,7 @@
 package idemhttp
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ type Response struct {
 // meaning.
 func DefaultResponseHeaders() []string {
 	return []string{
-		"Accept-Patch", "Accept-Post", "Allow", "Cache-Control", "Content-Disposition", "Content-Encoding",
+		"Accept-Patch", "Accept-Post", "Accept-Ranges", "Allow", "Cache-Control", "Content-Disposition", "Content-Encoding",
 		"Content-Language", "Content-Location", "Content-Range", "Content-Type", "Deprecation", "Digest", "Etag",
 		"Content-Digest", "Repr-Digest", "Expires", "Last-Modified", "Link", "Location", "Operation-Location",
 		"Preference-Applied", "Refresh", "Retry-After", "Sunset", "Vary", "Www-Authenticate", "X-Content-Type-Options",
@@ -55,7 +56,7 @@ func (m *middleware) allows(name string) bool {
 	if neverRecorded(name) || name == m.ReplayedHeader || name == m.UnprotectedHeader || strings.HasPrefix(name, http.TrailerPrefix) {
 		return false
 	}
-	if m.allowed[name] {
+	if m.allowed[name] || name == "Content-Type" || name == "Content-Encoding" {
 		return true
 	}
 	for _, prefix := range m.allowedPrefixes {
@@ -81,6 +82,18 @@ func (m *middleware) kept(sent, before http.Header) http.Header {
 		kept[name] = values
 	}
 	return kept
+}
+
+// keptTrailer returns the trailers that are recorded.
+func (m *middleware) keptTrailer(sent http.Header) http.Header {
+	for name := range sent {
+		if neverRecorded(name) {
+			kept := maps.Clone(sent)
+			maps.DeleteFunc(kept, func(name string, _ []string) bool { return neverRecorded(name) })
+			return kept
+		}
+	}
+	return sent
 }
 
 // names tells whether a Connection header names another one, which makes that

@@ -3,6 +3,7 @@ package idemhttp
 import (
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"net/http"
 	"slices"
@@ -33,6 +34,7 @@ type writer struct {
 	failed  error  // of a write to the client
 
 	hijacked bool
+	trailer  http.Header // once the handler has returned
 }
 
 func (m *middleware) newWriter(rw http.ResponseWriter, r *http.Request, unprotected bool) *writer {
@@ -233,7 +235,8 @@ func (w *writer) finish() *Response {
 	if !w.passing {
 		w.sniff()
 	}
-	response := &Response{Status: w.status, Body: w.body, notKept: w.lost, Trailer: w.trailers()}
+	w.trailer = w.trailers()
+	response := &Response{Status: w.status, Body: w.body, notKept: w.lost, Trailer: w.m.keptTrailer(w.trailer)}
 	response.Header = w.m.kept(w.sent, w.original())
 	head := w.r.Method == http.MethodHead
 	switch {
@@ -276,7 +279,7 @@ func (w *writer) headLength() string {
 func (w *writer) trailers() http.Header {
 	var trailers http.Header
 	set := func(name string, values []string) {
-		if len(values) == 0 || neverRecorded(name) {
+		if len(values) == 0 {
 			return
 		}
 		if trailers == nil {
@@ -284,11 +287,8 @@ func (w *writer) trailers() http.Header {
 		}
 		trailers[name] = slices.Clone(values)
 	}
-	for _, line := range w.sent["Trailer"] {
-		for name := range strings.SplitSeq(line, ",") {
-			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
-			set(name, w.header[name])
-		}
+	for name := range declared(w.sent) {
+		set(name, w.header[name])
 	}
 	for name, values := range w.header {
 		if rest, found := strings.CutPrefix(name, http.TrailerPrefix); found {
@@ -300,17 +300,17 @@ func (w *writer) trailers() http.Header {
 
 // send writes what was held back. Of a response that has passed through only the
 // trailers are missing.
-func (w *writer) send(response *Response) {
+func (w *writer) send() {
 	switch {
 	case w.hijacked:
 	case w.passing:
 		target := w.rw.Header()
-		for name, values := range response.Trailer {
-			if w.declared(name) {
-				target[name] = values
-			} else {
-				target[http.TrailerPrefix+name] = values
+		known := maps.Collect(declared(w.sent))
+		for name, values := range w.trailer {
+			if _, is := known[name]; !is {
+				name = http.TrailerPrefix + name
 			}
+			target[name] = values
 		}
 	default:
 		for name := range w.sent {
@@ -325,19 +325,21 @@ func (w *writer) send(response *Response) {
 		}
 		w.passing = true
 		w.give(w.sent)
-		deliver(w.rw, w.r, w.status, w.body, response.Trailer)
+		deliver(w.rw, w.r, w.status, w.body, w.trailer)
 	}
 }
 
-func (w *writer) declared(trailer string) bool {
-	for _, line := range w.sent["Trailer"] {
-		for name := range strings.SplitSeq(line, ",") {
-			if http.CanonicalHeaderKey(strings.TrimSpace(name)) == trailer {
-				return true
+// declared yields the names of the trailers that a header announces.
+func declared(header http.Header) iter.Seq2[string, struct{}] {
+	return func(yield func(string, struct{}) bool) {
+		for _, line := range header["Trailer"] {
+			for name := range strings.SplitSeq(line, ",") {
+				if name = strings.TrimSpace(name); name != "" && !yield(http.CanonicalHeaderKey(name), struct{}{}) {
+					return
+				}
 			}
 		}
 	}
-	return false
 }
 
 // deliver writes a whole response, with the header that rw has.
@@ -346,16 +348,19 @@ func deliver(rw http.ResponseWriter, r *http.Request, status int, body []byte, t
 	if _, has := header["Content-Type"]; !has {
 		header["Content-Type"] = nil // don't let the server guess
 	}
-	delete(header, "Trailer")
-	for _, name := range slices.Sorted(maps.Keys(trailer)) {
-		header["Trailer"] = append(header["Trailer"], name)
+	if len(trailer) > 0 {
+		known := maps.Collect(declared(header))
+		lines := slices.Clone(header["Trailer"])
+		for _, name := range slices.Sorted(maps.Keys(trailer)) {
+			if _, is := known[name]; !is {
+				lines = append(lines, name)
+			}
+		}
+		header["Trailer"] = lines
 	}
-	if _, has := header["Content-Length"]; !has && len(trailer) == 0 && header["Transfer-Encoding"] == nil &&
+	if _, has := header["Content-Length"]; !has && header["Trailer"] == nil && header["Transfer-Encoding"] == nil &&
 		bodyAllowed(status) && r.Method != http.MethodHead {
 		header["Content-Length"] = []string{strconv.Itoa(len(body))}
-	}
-	if len(trailer) > 0 {
-		delete(header, "Content-Length") // HTTP/1.1 has trailers only after chunks
 	}
 	rw.WriteHeader(status)
 	if len(body) > 0 && r.Method != http.MethodHead {
