@@ -43,8 +43,11 @@ func (s *soak) rest(round int) bool {
 	return s.well()
 }
 
-// connectionsGone: no server has a client left but the one that asks, its
-// sentinels and its replicas.
+// others are marks of connections that no worker made: the one that asks, those of
+// sentinels, replicas and masters, and those that MIGRATE keeps for ten seconds.
+var others = []string{" cmd=client|list ", " name=sentinel-", " flags=S", " flags=M", " cmd=restore"}
+
+// connectionsGone: no server has a client of a worker left.
 func (s *soak) connectionsGone() {
 	for _, addr := range s.scenario.servers() {
 		var left []string
@@ -56,8 +59,7 @@ func (s *soak) connectionsGone() {
 				return false
 			}
 			for line := range strings.Lines(reply.(string)) {
-				if !strings.Contains(line, "name=sentinel-") && !strings.Contains(line, "flags=S") &&
-					!strings.Contains(line, "flags=M") && !strings.Contains(line, "cmd=client|list") {
+				if !slices.ContainsFunc(others, func(mark string) bool { return strings.Contains(line, mark) }) {
 					left = append(left, line)
 				}
 			}

@@ -194,6 +194,7 @@ func (s *soak) run(length time.Duration) {
 		}
 	}
 	if len(s.found) == 0 {
+		s.note("the sweep begins", "")
 		s.sweep()
 	}
 	s.checker.counts.commands = int(s.network.commands.Load())
@@ -219,7 +220,9 @@ func (s *soak) load(length time.Duration, random *rand.Rand) bool {
 	})
 	s.scenario.act(ctx, s, random)
 	others.Wait()
+	s.note("the load ends", "")
 	s.fleet.stop()
+	s.note("all workers have ended", "")
 	return s.well()
 }
 
