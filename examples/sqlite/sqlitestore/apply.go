@@ -36,7 +36,7 @@ func (s *Store) apply(ctx context.Context, key string, decide func(row, int64) (
 		if r, now, err = read(ctx, txStatement(ctx, tx, s.write.clock), txStatement(ctx, tx, s.write.look), key); err != nil {
 			return err
 		}
-		if r, do, err = decide(r, now); do == nothing || err != nil {
+		if r, do, err = decide(r.known(now), now); do == nothing || err != nil {
 			return err
 		}
 		if err := s.store(ctx, tx, key, r, now); err != nil || do == store {

@@ -22,15 +22,18 @@ func newHarness() conformance.Harness {
 	return conformance.Harness{
 		Open: func(tb testing.TB) (connect func() backend.Backend) {
 			file := filepath.Join(tb.TempDir(), "records.db")
-			mu.Lock()
-			files[file] = true
-			mu.Unlock()
 			tb.Cleanup(func() {
 				mu.Lock()
+				defer mu.Unlock()
 				delete(files, file)
-				mu.Unlock()
 			})
-			return func() backend.Backend { return openGated(tb, g, file) }
+			return func() backend.Backend {
+				store := openGated(tb, g, file)
+				mu.Lock()
+				defer mu.Unlock()
+				files[file] = true
+				return store
+			}
 		},
 		Corrupt: func(tb testing.TB, key string) { // it isn't told which store is meant
 			mu.Lock()

@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/reprise-go/reprise/backend"
 )
@@ -26,20 +27,34 @@ func (s *Store) fetch(ctx context.Context, key string) (backend.Record, error) {
 	return r.record(now), nil
 }
 
-// look reads a row without a lock: as of the last commit before it began.
+// look reads a row without a lock. The row is as of the moment when the statement
+// began, and the time is a little later: long enough, if the process is paused in
+// between, for the holder to renew, so that a lease that seems to be over may not
+// have been over at any time. What seems to be over is looked at again: if it is
+// still there and unchanged, its time had passed when the second look began.
 func (s *Store) look(ctx context.Context, key string) (row, int64, error) {
-	return read(ctx, s.read.clock, s.read.look, key)
+	var before row
+	for {
+		r, now, err := read(ctx, s.read.clock, s.read.look, key)
+		over := r.lapsed(now) || r.forgotten(now)
+		if err != nil || !over || r.sameTimes(before) {
+			return r.known(now), now, err
+		}
+		before = r
+	}
 }
 
-// read asks for the time first and the row second, in two statements. The other
-// way round, or in one, a holder that renews in between is called abandoned: the
-// row is from before its renewal, and the time from after its old lease.
+// sameTimes: the fence tells holders apart, and a renewal moves the lease's end.
+func (r row) sameTimes(other row) bool {
+	return r.fence == other.fence && r.leaseEnd == other.leaseEnd && r.forgetAt == other.forgetAt
+}
+
+// read is the row, however old, and the time.
 func read(ctx context.Context, clock, look *sql.Stmt, key string) (row, int64, error) {
-	var now int64
-	if err := clock.QueryRowContext(ctx).Scan(&now); err != nil {
-		return row{}, 0, err
+	r, now, err := scan(look.QueryRowContext(ctx, []byte(key)))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = clock.QueryRowContext(ctx).Scan(&now)
 	}
-	r, err := scan(look.QueryRowContext(ctx, []byte(key)), now)
 	return r, now, err
 }
 

@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"sync"
 	"sync/atomic"
 )
@@ -16,6 +17,7 @@ type gate struct {
 	open   chan struct{} // closed: calls go through
 	cuts   atomic.Int64  // connections made before the latest cut are dead
 	opened atomic.Int64
+	lose   atomic.Bool // the next COMMIT is done, and reported as failed
 }
 
 func newGate() *gate {
@@ -99,6 +101,8 @@ func (c *gatedConn) BeginTx(ctx context.Context, options driver.TxOptions) (driv
 	return gatedTx{tx, c}, nil
 }
 
+var errLost = errors.New("fsync failed, or the like")
+
 type gatedTx struct {
 	driver.Tx
 	conn *gatedConn
@@ -109,7 +113,11 @@ func (t gatedTx) Commit() error {
 		t.Tx.Rollback()
 		return err
 	}
-	return t.Tx.Commit()
+	err := t.Tx.Commit()
+	if err == nil && t.conn.gate.lose.CompareAndSwap(true, false) {
+		return errLost
+	}
+	return err
 }
 
 type gatedStmt struct {

@@ -2,7 +2,6 @@ package sqlitestore
 
 import (
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -34,34 +33,27 @@ type row struct {
 	outcome     []byte
 }
 
-// scan reads a row, or the zero row where there is none or where it has been kept
-// for long enough: whether the sweep has come by already must make no difference.
-func scan(from *sql.Row, now int64) (row, error) {
-	var r row
+// scan reads the time and the row.
+func scan(from *sql.Row) (r row, now int64, err error) {
 	var version int
 	var token []byte
-	err := from.Scan(&version, &r.state, &token, &r.attempt, &r.fence, &r.keep, &r.leaseEnd, &r.forgetAt,
+	err = from.Scan(&now, &version, &r.state, &token, &r.attempt, &r.fence, &r.keep, &r.leaseEnd, &r.forgetAt,
 		&r.fingerprint, &r.metadata, &r.outcome)
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return row{}, nil
 	case err != nil:
-		return row{}, err
+		return row{}, 0, err
 	case version != format:
-		return row{}, fmt.Errorf("%w: format %d", backend.ErrCorrupt, version)
+		return row{}, 0, fmt.Errorf("%w: format %d", backend.ErrCorrupt, version)
 	case len(token) != len(r.token) || r.fence == 0 || r.fence >= backend.MaxFence:
-		return row{}, fmt.Errorf("%w: broken token or fence", backend.ErrCorrupt)
+		return row{}, 0, fmt.Errorf("%w: broken token or fence", backend.ErrCorrupt)
 	}
 	switch r.state {
 	case released, claimed, abandoned, completed:
 	default:
-		return row{}, fmt.Errorf("%w: broken state", backend.ErrCorrupt)
+		return row{}, 0, fmt.Errorf("%w: broken state", backend.ErrCorrupt)
 	}
 	r.token = backend.Token(token)
-	if now > r.forgetAt {
-		return row{}, nil
-	}
-	return r, nil
+	return r, now, nil
 }
 
 func (r row) unknown() bool { return r.state == "" }
@@ -69,6 +61,17 @@ func (r row) unknown() bool { return r.state == "" }
 // lapsed: the clock is rounded down, so that the lease's last millisecond is over
 // only when the clock shows the next one.
 func (r row) lapsed(now int64) bool { return r.state == claimed && now > r.leaseEnd }
+
+// forgotten: whether the sweep has come by already must make no difference.
+func (r row) forgotten(now int64) bool { return !r.unknown() && now > r.forgetAt }
+
+// known is r, or the zero row where r has been kept for long enough.
+func (r row) known(now int64) row {
+	if r.forgotten(now) {
+		return row{}
+	}
+	return r
+}
 
 // free: the key can be taken, by whoever names the fence.
 func (r row) free(now int64) bool {

@@ -6,12 +6,19 @@ import (
 )
 
 const (
-	// clockSQL is the store's clock in whole milliseconds, rounded down. The round
-	// mends what the floating point number lacks, it rounds no time.
-	clockSQL = `SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)`
+	// madeSQL asks for the table that schema.sql makes last.
+	madeSQL = `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'reprise_wakeups')`
 
-	lookSQL = `SELECT format, state, token, attempt, fence, keep, lease_end, forget_at, fingerprint, metadata, outcome
+	// clock is the store's, in whole milliseconds, rounded down. The round mends
+	// what the floating point number lacks, it rounds no time.
+	clock = `CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)`
+
+	lookSQL = `SELECT ` + clock + `,
+		format, state, token, attempt, fence, keep, lease_end, forget_at, fingerprint, metadata, outcome
 		FROM reprise_records WHERE key = ?`
+
+	// clockSQL is for a key that has no row to put the time beside.
+	clockSQL = `SELECT ` + clock
 
 	writeSQL = `REPLACE INTO reprise_records
 		(key, format, state, token, attempt, fence, keep, lease_end, forget_at, fingerprint, metadata, outcome)

@@ -107,7 +107,7 @@ func open(file string, options Options, wrap func(driver.Connector) driver.Conne
 	ctx, cancel := context.WithTimeout(context.Background(), options.LockTimeout)
 	defer cancel()
 	if err := s.createTables(ctx); err != nil {
-		return nil, failed("open", err)
+		return nil, failed("open", s.certain(err))
 	}
 	if s.write, err = prepare(ctx, s.writer); err == nil {
 		s.read, err = prepare(ctx, s.reader)
@@ -129,27 +129,15 @@ func dataSource(file string, options Options) string {
 	}.Encode()
 }
 
-// createTables makes the file a WAL database with our tables. The change to WAL
-// is refused with SQLITE_BUSY at once, whatever the busy timeout, when two
-// processes try it together, so it is repeated.
+// createTables makes the file a WAL database with our tables, where it isn't yet:
+// a process that starts must not need a lock that another one holds.
 func (s *Store) createTables(ctx context.Context) error {
-	for {
-		var mode string
-		err := s.writer.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
-		if err == nil && mode != "wal" {
-			return fmt.Errorf("%w: the file can't be used in WAL mode, only %s", backend.ErrPermanent, mode)
-		}
-		if err == nil {
-			break
-		}
-		if !busy(err) {
-			return err
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return err
-		}
+	if err := s.useWAL(ctx); err != nil {
+		return err
+	}
+	var made bool
+	if err := s.writer.QueryRowContext(ctx, madeSQL).Scan(&made); err != nil || made {
+		return err
 	}
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {
@@ -160,6 +148,27 @@ func (s *Store) createTables(ctx context.Context) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// useWAL sets what is a property of the file, and so not of the connection. Where
+// two processes change it together one is refused with SQLITE_BUSY at once,
+// whatever the busy timeout, so that it is repeated.
+func (s *Store) useWAL(ctx context.Context) error {
+	for {
+		var mode string
+		err := s.writer.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
+		switch {
+		case err == nil && mode != "wal":
+			return fmt.Errorf("%w: the file can't be used in WAL mode, only in mode %s", backend.ErrPermanent, mode)
+		case err == nil || !busy(err):
+			return err
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // Close wakes everybody who waits and closes the connections; those that a verb

@@ -1,0 +1,9 @@
+package sqlitestore
+
+import (
+	"testing"
+
+	"github.com/reprise-go/reprise/conformance"
+)
+
+func BenchmarkConformance(b *testing.B) { conformance.RunBenchmarks(b, newHarness()) }
