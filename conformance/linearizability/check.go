@@ -55,13 +55,7 @@ func Check(tb testing.TB, h conformance.Harness, o Options) Report {
 		o.Seed = seedOf(tb)
 	}
 	o = o.withDefaults()
-	connect := h.Open(tb)
-	r := &run{options: o, lease: h.Lease, clock: newClock(h.Advance)}
-	or(&r.lease, 100*time.Millisecond)
-	r.recorder = newRecorder(o, r.clock)
-	for range o.Processes {
-		r.processes = append(r.processes, connect())
-	}
+	r := newRun(tb, h, o)
 	tb.Logf("linearizability: seed %d", o.Seed)
 
 	r.do(tb.Context())
@@ -73,10 +67,25 @@ func Check(tb testing.TB, h conformance.Harness, o Options) Report {
 	for _, err := range r.recorder.errors() {
 		tb.Errorf("linearizability: %v\n\tagain: %s", err, again)
 	}
-	for _, f := range r.failures {
+	if len(r.failures) > 0 {
+		f := r.failures[0]
+		if more := len(r.failures) - 1; more > 0 {
+			again += fmt.Sprintf("\n\tand %d histories more, made at the same time, failed", more)
+		}
 		f.verdict.report(tb, f.key, o, again)
 	}
 	return report
+}
+
+func newRun(tb testing.TB, h conformance.Harness, o Options) *run {
+	connect := h.Open(tb)
+	r := &run{options: o, lease: h.Lease, clock: newClock(h.Advance)}
+	or(&r.lease, 100*time.Millisecond)
+	r.recorder = newRecorder(o, r.clock)
+	for range o.Processes {
+		r.processes = append(r.processes, connect())
+	}
+	return r
 }
 
 // seedOf is the seed where the options have none.
@@ -103,6 +112,7 @@ type run struct {
 
 	mu       sync.Mutex
 	failures []failure
+	checked  func(*verdict) // of tests; may be nil
 }
 
 type failure struct {
@@ -178,7 +188,12 @@ func (r *run) one(ctx context.Context, n int64) bool {
 	if ctx.Err() != nil {
 		return true // cut short by another's failure
 	}
-	v := r.recorder.verdict(r.recorder.take(key))
+	v := r.recorder.checker.verdict(r.recorder.take(key))
+	if r.checked != nil {
+		r.mu.Lock()
+		r.checked(v)
+		r.mu.Unlock()
+	}
 	if v.result == porcupine.Ok {
 		return len(r.recorder.errors()) == 0
 	}

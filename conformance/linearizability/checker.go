@@ -16,6 +16,7 @@ const maxSteps = 1_000_000
 type checker struct {
 	tolerance, timeout time.Duration
 	steps              int64
+	resends            int
 }
 
 // decision is the checker's on one history.
@@ -85,11 +86,9 @@ func prefix(history []*operation, last *operation) []*operation {
 	for _, o := range history {
 		switch {
 		case o.begin > last.end:
-		case o.end <= last.end, o.reply == lost && !o.resent:
+		case o.end <= last.end, o.reply == lost:
 			before = append(before, o)
 		case o.harmless(): // and turns out to have done nothing
-		case o.resent:
-			before = append(before, o)
 		default:
 			pending := *o
 			pending.reply, pending.err, pending.end, pending.to = lost, nil, math.MaxInt64, forever

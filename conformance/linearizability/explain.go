@@ -21,18 +21,23 @@ type verdict struct {
 	// Of an illegal one: the operation whose reply first made it so, the others
 	// that it takes to see that, and one order of those.
 	culprit *operation
+	resends int
 	others  []*operation
 	ordered []int
 	after   []state
 }
 
-func (r *Recorder) verdict(history []*operation) *verdict {
-	v := &verdict{history: history, decision: r.checker.decide(history)}
+func (c *checker) verdict(history []*operation) *verdict {
+	v := &verdict{history: history, decision: c.decide(history), resends: c.resends}
 	for _, o := range history {
 		v.model.names.of(o.token)
 	}
 	if v.result == porcupine.Illegal {
-		r.checker.explain(v)
+		c.explain(v)
+		earlier := sends(history, v.culprit)
+		for n := 1; n <= c.resends && v.result != porcupine.Ok; n++ {
+			c.resend(v, earlier, n, nil)
+		}
 	}
 	return v
 }
@@ -93,13 +98,16 @@ func (v *verdict) describe(key string) string {
 	}
 	n := v.model.names
 	fmt.Fprintf(&b, "no order of the operations on key %q agrees with the contract of package backend", key)
-	fmt.Fprintf(&b, "\n\tof %d operations (%d of unknown outcome) these %d are enough to see it; each took effect at one moment between its times, if at all:", len(v.history), open, len(v.others)+1)
+	if v.resends > 0 {
+		fmt.Fprintf(&b, ", not if %d of them were applied once more before they returned either", v.resends)
+	}
+	fmt.Fprintf(&b, "\n\tof %d operations (%d of unknown outcome) it takes %d to see that; each took effect at one moment between its times, if at all", len(v.history), open, len(v.others)+1)
 	numbers := map[*operation]int{}
 	for i, o := range v.others {
 		numbers[o] = i + 1
 		fmt.Fprintf(&b, "\n\t%3d. %s", i+1, line(o, n))
 	}
-	fmt.Fprintf(&b, "\n\tand then this one can't have been answered as it was:\n\t  *  %s", line(v.culprit, n))
+	fmt.Fprintf(&b, "\n\tthis one can't have been answered as it was:\n\t  *  %s", line(v.culprit, n))
 	if len(v.others) > 0 {
 		order := make([]string, len(v.ordered))
 		for i, at := range v.ordered {

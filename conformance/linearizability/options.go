@@ -54,12 +54,13 @@ type Options struct {
 	// apart, by rounding, drift and caching, from one call to another; zero: 5 ms.
 	// At most a minute.
 	Tolerance time.Duration
-	// Resends: the client below the backends sends a request once more by itself
-	// when its reply was lost, so that one call may have been applied twice before
-	// it returned, with the calls of others in between. It doubles what has to be
-	// checked, and can't tell of a first send that arrives after its call has
-	// returned: where you can, switch it off in the client instead.
-	Resends bool
+	// Resends is for clients, or backends, that send a request again by themselves
+	// when its reply was lost: so many calls of a history may have been applied
+	// once more before they returned, with the calls of others in between. At most
+	// 3; zero: a call is applied once, or not at all. What no number can tell of
+	// is a first send that arrives after its call was answered by a later one: a
+	// network that delivers late is for clients whose resending is switched off.
+	Resends int
 	// Timeout is how long the history of a key may take to check; zero: 30 s. It
 	// is real time; in a bubble, whose clock stands still meanwhile, a fixed
 	// number of steps bounds the work too. A history that takes longer fails the
@@ -84,6 +85,7 @@ func (o Options) check() error {
 	}{
 		{"Keys", o.Keys, 1 << 30}, {"Parallel", o.Parallel, 1 << 12}, {"Actors", o.Actors, 64},
 		{"Operations", o.Operations, 1000}, {"Processes", o.Processes, 1 << 12}, {"Unknown", o.Unknown, 16},
+		{"Resends", o.Resends, 3},
 	} {
 		if f.value < 0 || f.value > f.most {
 			return fmt.Errorf("linearizability: Options.%s is %d, want 0 to %d", f.name, f.value, f.most)

@@ -1,7 +1,6 @@
 package linearizability
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -26,7 +25,6 @@ import (
 type Recorder struct {
 	checker checker
 	clock   *clock
-	resends bool
 	order   atomic.Int64 // of all calls and returns
 	known   atomic.Int64 // operations with a known outcome
 	lost    atomic.Int64
@@ -50,7 +48,7 @@ func NewRecorder(tb testing.TB, o Options) *Recorder {
 
 func newRecorder(o Options, c *clock) *Recorder {
 	return &Recorder{
-		checker: checker{tolerance: o.Tolerance, timeout: o.Timeout, steps: maxSteps}, clock: c, resends: o.Resends,
+		checker: checker{tolerance: o.Tolerance, timeout: o.Timeout, steps: maxSteps, resends: o.Resends}, clock: c,
 		histories: map[string][]*operation{},
 	}
 }
@@ -103,7 +101,7 @@ func (r *Recorder) Verify(tb testing.TB, o Options) Report {
 		tb.Errorf("linearizability: %v", err)
 	}
 	for _, key := range r.keys() {
-		r.verdict(r.take(key)).report(tb, key, o, "")
+		r.checker.verdict(r.take(key)).report(tb, key, o, "")
 	}
 	return report
 }
@@ -131,25 +129,7 @@ func (r *Recorder) take(key string) []*operation {
 	defer r.mu.Unlock()
 	history := r.histories[key]
 	delete(r.histories, key)
-	if r.resends {
-		history = resent(history)
-	}
-	slices.SortStableFunc(history, func(a, b *operation) int { return cmp.Compare(a.begin, b.begin) })
-	return history
-}
-
-// resent puts an earlier send beside each call, which may have been applied at
-// any time until the call returned.
-func resent(history []*operation) []*operation {
-	for _, o := range history {
-		if o.reads() || o.returned == 0 {
-			continue
-		}
-		earlier := *o
-		earlier.reply, earlier.resent = lost, true
-		earlier.end, earlier.to = o.returned, o.returnedAt
-		history = append(history, &earlier)
-	}
+	sortByCall(history)
 	return history
 }
 
