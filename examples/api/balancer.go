@@ -37,7 +37,8 @@ type balancer struct {
 	link  *link
 	// One request, one connection, in this direction and towards the client: both
 	// net/http and browsers send a request once more by themselves when a kept
-	// connection breaks under it, and the page would not tell such a try.
+	// connection breaks under it. (Browsers also when it is one that they opened
+	// ahead. The page marks those.)
 	transport http.RoundTripper
 }
 

@@ -198,7 +198,7 @@ func (l *ledger) setDeclines(percent int) {
 // id makes an ID in the form of Stripe's.
 func (l *ledger) id(prefix string) string {
 	l.number++
-	return fmt.Sprintf("%s3P%05d%06x", prefix, l.number, rand.N(1<<24))
+	return fmt.Sprintf("%s3P%04d%04x", prefix, l.number, rand.N(1<<16))
 }
 
 // account is what the page shows of an order.

@@ -287,8 +287,8 @@ function sum() {
   const receipts = new Set(answers.filter((a) => a.status === 200).map((a) => a.body.id));
   const declined = new Set(answers.filter((a) => a.status === 402).map((a) => a.body.charge));
   const others = [...new Set(answers.filter((a) => ![200, 402].includes(a.status)).map((a) => `${a.status || "no answer"} ${a.body.title ?? ""}`.trim()))];
-  const requests = answers.reduce((total, a) => total + a.tries, 0);
-  const parts = [`${answers.length} ${answers.length === 1 ? "press" : "presses"}, ${requests} ${requests === 1 ? "request" : "requests"}.`];
+  const sent = answers.reduce((total, a) => total + a.tries, 0);
+  const parts = [`${answers.length} ${answers.length === 1 ? "press" : "presses"}, ${sent} ${sent === 1 ? "try" : "tries"}.`];
   if (receipts.size === 1) parts.push(`Every one was told of the same receipt: ${[...receipts][0]}.`);
   if (receipts.size > 1) parts.push(`They were told of ${receipts.size} different charges.`);
   if (declined.size === 1) parts.push(`The card was declined, once: ${[...declined][0]}.`);

@@ -55,6 +55,9 @@ function burstsOf(rows) {
     const open = isOpen(row);
     burst.open ||= open;
     burst.to = Math.max(burst.to, open ? Date.now() : 0, row.ended ?? 0, ...(row.steps ?? []).map((s) => s.ended ?? 0));
+    // Browsers send a request again by themselves when a connection that they had
+    // kept, or opened ahead, breaks under it. Their page isn't told.
+    row.resent = Boolean(row.press) && burst.rows.some((r) => r.press === row.press && r.try === row.try);
     burst.rows.push(row);
   }
   return bursts;
@@ -112,7 +115,7 @@ function summary(burst) {
   const count = (test) => burst.rows.filter(test).length;
   const parts = [[count(ran), "ran"], [count((r) => r.outcome === "joined" || r.outcome === "waited"), "waited"],
     [count((r) => r.outcome === "replayed"), "replayed"], [count((r) => r.outcome === "refused"), "refused"],
-    [count((r) => r.takeover), "took over"], [count((r) => ["lost", "cut"].includes(r.fate)), "lost their answer"], [count((r) => r.died), "died"]];
+    [count((r) => r.takeover), "took over"], [count((r) => r.resent), "sent again by the browser itself*"], [count((r) => ["lost", "cut"].includes(r.fate)), "lost their answer"], [count((r) => r.died), "died"]];
   const n = burst.rows.length;
   const seconds = ((burst.to - burst.from) / 1000).toFixed(1);
   return `${n} ${n === 1 ? "request" : "requests"} in ${seconds} s: ` + (parts.filter(([c]) => c > 0).map(([c, what]) => `${c} ${what}`).join(", ") || "under way")
@@ -126,7 +129,8 @@ function newLine(row, world) {
   const [which, at, bar, how, what, time] = cells;
   const line = element("tr");
   line.append(...cells);
-  which.textContent = `${row.press ? `#${row.press}` : "curl"}${row.try > 1 ? `, try ${row.try}` : ""}`;
+  which.textContent = `${row.press ? `#${row.press}` : "curl"}${row.try > 1 ? `, try ${row.try}` : ""}${row.resent ? "*" : ""}`;
+  if (row.resent) which.title = "sent again by the browser itself, unasked";
   at.append(element("span", "chip", row.instance), ` ${world?.instances[row.instance - 1]?.client ?? ""}`);
   const lane = element("div", "lane");
   bar.append(lane);
@@ -161,17 +165,17 @@ function outcome(row) {
     return { text: words[open.kind] ?? open.kind, tone: row.naive ? "naive" : open.kind };
   }
   const reconciled = (row.steps ?? []).some((s) => s.kind === "reconcile");
-  if (row.takeover && reconciled && !ran(row) && !["failed", "abandoned"].includes(row.outcome)) return { text: "took over, found the charge", tone: "reconcile" };
+  if (row.takeover && reconciled && !ran(row) && !["failed", "abandoned"].includes(row.outcome)) return { text: "took over, found it", tone: "reconcile" };
   if (row.died && !row.outcome) return { text: row.naive || ran(row) ? "ran" : "", tone: "action" };
   switch (row.outcome) {
     case "executed": return { text: row.takeover ? "took over, ran" : "ran", tone: "action" };
     case "joined": // for one at the same instance
     case "waited": // for another instance
       return { text: "waited", tone: "wait" };
-    case "replayed": return { text: "replayed", tone: "replay" };
+    case "replayed": return { text: ran(row) ? "overtaken, replayed" : "replayed", tone: "replay" };
     case "refused": return { text: "refused", tone: "bad" };
     case "abandoned": return { text: "not decided yet", tone: "reconcile" };
-    case "failed": return { text: ran(row) ? "ran, was overtaken" : "failed", tone: "bad" };
+    case "failed": return { text: ran(row) ? "ran, not confirmed" : "failed", tone: "bad" };
   }
   if (row.naive && ran(row)) return { text: "ran", tone: "naive" };
   return { text: row.ended ? "" : "on its way", tone: "" };
