@@ -23,6 +23,9 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	if w.status != 0 {
 		w.pass()
+		if flush := flusherOf(w.rw); flush != nil { // net/http would lose what it has buffered
+			flush()
+		}
 	}
 	conn, buffer, err := w.rw.(http.Hijacker).Hijack()
 	if err == nil {
