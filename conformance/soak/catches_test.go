@@ -42,6 +42,9 @@ func TestSoakCatches(t *testing.T) {
 			if len(s.found) == 0 {
 				t.Fatalf("nothing was found in %v\n%s", time.Since(began), s.checker.counts.summary())
 			}
+			if story := s.story(0, s.found[0]); s.found[0].key != "" && (!strings.Contains(story, s.found[0].key) && !strings.Contains(story, "fence")) {
+				t.Errorf("the story of the violation tells nothing:\n%s", story)
+			}
 			t.Logf("found after %v: %v", time.Since(began).Round(time.Millisecond), s.found[0])
 			for _, v := range s.found {
 				if slices.Contains(expected[name], v.rule) {

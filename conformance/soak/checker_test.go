@@ -148,9 +148,20 @@ func (c *checker) stoppedFor(worker int, from, to int64) time.Duration {
 	return time.Duration(d)
 }
 
-func (c *checker) wasSilent(worker int, from, to int64) bool {
-	hit := func(s span) bool { return s.overlaps(from, to) }
-	return slices.ContainsFunc(c.silent[worker], hit) || slices.ContainsFunc(c.silent[0], hit)
+// heard is for how much of the time between two times a worker ran and nothing
+// kept it from hearing from the store.
+func (c *checker) heard(worker int, from, to int64) time.Duration {
+	deaf := slices.Concat(c.stopped[worker], c.silent[worker], c.silent[0])
+	slices.SortFunc(deaf, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var d int64
+	for _, s := range deaf {
+		if s.from >= to {
+			break
+		}
+		d += max(0, s.from-from)
+		from = max(from, s.to)
+	}
+	return time.Duration(d + max(0, to-from))
 }
 
 // keyLog is what is known of a key between two times that it was forgotten.
@@ -172,14 +183,14 @@ type claim struct {
 	token     string
 	worker    int
 	seen      uint64
+	sendAt    int64 // when it was sent last
 	granted   bool
 	fence     uint64
 	attempt   uint32
 	firstSent int64 // of the request that the store granted first, as far as is known
 	firstAt   int64 // its reply
 	leases    []span
-	endings   []event // about to be sent
-	released  int64   // when the first release was about to be sent; zero: never
+	released  int64 // when the first release was about to be sent; zero: never
 	abandoned int64
 	completed int64 // when the store confirmed an outcome; zero: never
 	sentOut   int64 // when the outcome was about to be sent
@@ -216,7 +227,7 @@ func (k *keyLog) add(e event) bool {
 func (cl *claim) add(e event) {
 	switch e.Kind {
 	case evSend:
-		cl.seen = e.Seen
+		cl.seen, cl.sendAt = e.Seen, e.At
 	case evGranted:
 		if !cl.granted {
 			cl.granted, cl.fence, cl.attempt, cl.firstSent, cl.firstAt = true, e.Fence, e.Attempt, e.Sent, e.At
@@ -233,7 +244,6 @@ func (cl *claim) add(e event) {
 		case e.What == "complete" && cl.sentOut == 0:
 			cl.sentOut = e.At
 		}
-		cl.endings = append(cl.endings, e)
 	case evEnded:
 		if e.What == "complete" && e.Err == "" && cl.completed == 0 {
 			cl.completed = e.At

@@ -38,7 +38,7 @@ func (s *soak) disturb(ctx context.Context, random *rand.Rand) {
 		case n < 70:
 			s.toServers("CLIENT KILL pubsub", "CLIENT", "KILL", "TYPE", "pubsub")
 		case n < 78:
-			s.silent(0, d/2)
+			s.silent(0, d/2+time.Second/2)
 			s.toServers("CLIENT PAUSE", "CLIENT", "PAUSE", milliseconds(d/2), "WRITE")
 		case n < 90:
 			s.note("cut", "")
@@ -46,7 +46,7 @@ func (s *soak) disturb(ctx context.Context, random *rand.Rand) {
 				proxy.CutAll()
 			}
 		default:
-			s.silent(s.fleet.in(slot), 2*d)
+			s.silent(s.fleet.in(slot), 2*d+reconnect)
 			s.note("cable out", "")
 			lasting.Go(func() {
 				for _, proxy := range s.network.slots[slot] {
@@ -94,11 +94,14 @@ func command(addr string, args ...string) (any, error) {
 	return conn.Do(args...)
 }
 
-// silent notes that a worker (0: all) may hear nothing from the store for d, and
-// takes some time to notice and to come back.
+// reconnect is how long a client may take to come back to a server that is there
+// again.
+const reconnect = 2 * time.Second
+
+// silent notes that a worker (0: all) may hear nothing from the store for d.
 func (s *soak) silent(worker int, d time.Duration) {
 	at := now()
-	s.log.add(event{Kind: evSilent, At: at, Worker: worker, Until: at + int64(d+silence)})
+	s.log.add(event{Kind: evSilent, At: at, Worker: worker, Until: at + int64(d)})
 }
 
 func (s *soak) note(what, err string) { s.log.add(event{Kind: evNote, What: what, Err: err}) }

@@ -21,6 +21,7 @@ const (
 // key, the last ones in the message and all of them in a file.
 func (s *soak) report() {
 	s.t.Helper()
+	s.told = true
 	for i, v := range s.found {
 		if i == reported {
 			s.t.Errorf("and %d more", len(s.found)-reported)

@@ -5,6 +5,7 @@ package soak
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -176,7 +177,7 @@ func (k *keyLog) made() (made map[string]uint64, refused map[string]bool) {
 
 // began is when the first claim of the key was sent.
 func (k *keyLog) began() int64 {
-	first := int64(1<<63 - 1)
+	first := int64(math.MaxInt64)
 	for _, cl := range k.claims {
 		if cl.granted {
 			first = min(first, cl.firstSent)
@@ -252,21 +253,15 @@ func (c *checker) checkCalls(k *keyLog, claims []*claim, report reporter) {
 		}
 	}
 	k.late = k.late[:0]
-	answered := int64(1<<63 - 1)
-	for _, cl := range claims {
-		if cl.completed != 0 {
-			answered = min(answered, cl.completed)
-		}
-	}
-	for _, e := range k.answers {
-		answered = min(answered, e.At)
-	}
+	answered := k.answeredAt(claims)
 	for _, e := range k.timeouts {
-		since := max(answered, e.Sent)
-		asleep := time.Duration(e.At-since) - c.stoppedFor(e.Worker, since, e.At)
-		if asleep > c.times.Wake && !c.wasSilent(e.Worker, since, e.At) {
-			report(ruleLeftWaiting, since, e.At, "a call of worker %d waited for %v in vain although the answer had been there for %v", e.Worker,
-				time.Duration(e.At-e.Sent), asleep)
+		if since := max(answered, e.Sent); c.heard(e.Worker, since, e.At) > c.times.Wake {
+			report(ruleLeftWaiting, since, e.At, "a call of worker %d waited for %v in vain although the answer had been there for %v",
+				e.Worker, time.Duration(e.At-e.Sent), time.Duration(e.At-since))
+		}
+		if since := max(k.heldUntil(e.At, c.times.Lease), e.Sent); c.heard(e.Worker, since, e.At) > c.times.Wake {
+			report(ruleLeftWaiting, since, e.At, "a call of worker %d waited for %v in vain although nobody had held the key for %v",
+				e.Worker, time.Duration(e.At-e.Sent), time.Duration(e.At-since))
 		}
 	}
 	for _, e := range k.unanswered {
@@ -275,4 +270,35 @@ func (c *checker) checkCalls(k *keyLog, claims []*claim, report reporter) {
 		}
 	}
 	k.unanswered = k.unanswered[:0]
+}
+
+// answeredAt is when an outcome is first known to have been recorded.
+func (k *keyLog) answeredAt(claims []*claim) int64 {
+	first := int64(math.MaxInt64)
+	for _, cl := range claims {
+		if cl.completed != 0 {
+			first = min(first, cl.completed)
+		}
+	}
+	for _, e := range k.answers {
+		first = min(first, e.At)
+	}
+	return first
+}
+
+// heldUntil is until when somebody may have held the key before a time: claims and
+// renewals arrive up to two leases late, and their replies may be lost.
+func (k *keyLog) heldUntil(before int64, lease time.Duration) int64 {
+	var until int64
+	for _, cl := range k.claims {
+		if cl.sendAt != 0 && cl.sendAt < before {
+			until = max(until, cl.sendAt+4*int64(lease))
+		}
+		for _, l := range cl.leases {
+			if l.from < before {
+				until = max(until, l.to+3*int64(lease))
+			}
+		}
+	}
+	return until
 }

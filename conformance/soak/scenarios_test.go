@@ -49,7 +49,7 @@ func (sc *single) act(ctx context.Context, s *soak, random *rand.Rand) {
 		func() {
 			s.control.Lock()
 			defer s.control.Unlock()
-			s.silent(0, time.Second)
+			s.silent(0, time.Second+reconnect)
 			s.note("kill and restart", "")
 			sc.server.Restart(s.t)
 		}()

@@ -31,7 +31,7 @@ const (
 	standardLength = 12 * time.Second // of all scenarios together
 	roundLength    = 15 * time.Second
 	slots          = 4
-	callers        = 6
+	callers        = 8
 )
 
 // soakLength is how long the load of each of n scenarios lasts.
@@ -61,7 +61,7 @@ func soakSeed(t *testing.T) uint64 {
 }
 
 var usualTimes = times{
-	Lease: 500 * time.Millisecond, Wait: 6 * time.Second, Call: 8 * time.Second, Slack: 10 * time.Second, Wake: 4 * time.Second,
+	Lease: 500 * time.Millisecond, Wait: 8 * time.Second, Call: 10 * time.Second, Slack: 10 * time.Second, Wake: 3 * time.Second,
 }
 
 // Worker processes run, crash, stop and lose replies; servers are killed, fail
@@ -112,6 +112,7 @@ type soak struct {
 	tails      []*tail
 	checker    *checker
 	found      []violation
+	told       bool // found is in the test's output
 }
 
 func newSoak(t *testing.T, sc scenario, o options) *soak {
@@ -135,6 +136,11 @@ func newSoak(t *testing.T, sc scenario, o options) *soak {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		s.fleet.stop()
+		if t.Failed() && !s.told { // a server did not do what it was told
+			s.well()
+			s.report()
+		}
 		s.network.close()
 		s.log.close()
 		if !t.Failed() {
@@ -176,7 +182,7 @@ var crashWithin = map[string]int{
 func (s *soak) config(id int, client string) config {
 	return config{
 		ID: id, Client: client, Kind: s.scenario.kind(), Addrs: s.scenario.addrs(), Prefix: prefix, Dir: s.dir,
-		Start: s.start, Pace: pace{Fresh: int64(15 * time.Millisecond), Hot: int64(250 * time.Millisecond)},
+		Start: s.start, Pace: pace{Fresh: int64(10 * time.Millisecond), Hot: int64(250 * time.Millisecond)},
 		Times: s.times, Callers: callers,
 	}
 }

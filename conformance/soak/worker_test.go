@@ -210,7 +210,7 @@ func (w *worker) call(random *rand.Rand) {
 				break
 			}
 		}
-		time.Sleep(time.Duration(random.IntN(6)) * time.Millisecond)
+		time.Sleep(time.Duration(random.IntN(4)) * time.Millisecond)
 	}
 }
 
