@@ -2,20 +2,15 @@ package benchmarks
 
 import (
 	"context"
-	"crypto/sha256"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-
 	"github.com/reprise-go/reprise/backends/memory"
 	"github.com/reprise-go/reprise/benchmarks/internal/clients"
 	"github.com/reprise-go/reprise/benchmarks/internal/measure"
 	"github.com/reprise-go/reprise/idempotency"
-	"github.com/reprise-go/reprise/internal/redistest"
-	"github.com/reprise-go/reprise/tracing"
 )
 
 // What a call of an executor sends, in commands and round trips.
@@ -205,49 +200,5 @@ func TestShortActionsStartNoGoroutine(t *testing.T) {
 	})
 	for _, client := range clients.Distinct() {
 		t.Run(client.Name, func(t *testing.T) { check(t, newRig(t, client).x) })
-	}
-}
-
-// What a completed record costs the server, as an executor writes it: 128 bytes,
-// and with a fingerprint of 32 bytes and a span context besides, whose goal, 365,
-// is not met: it is held where it is.
-func TestMemoryPerRecord(t *testing.T) {
-	observer, err := tracing.NewObserver(tracing.WithTracerProvider(sdktrace.NewTracerProvider()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fingerprint := sha256.Sum256([]byte("request"))
-	for _, c := range []struct {
-		name        string
-		options     idempotency.Options
-		fingerprint []byte
-		most        float64
-	}{
-		{"plain", idempotency.Options{}, nil, 345},
-		{"with a fingerprint and a span context", idempotency.Options{Observer: observer}, fingerprint[:], 400},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			server := redistest.Start(t)
-			store := clients.All[1].Open(t, server.Addr(), nil)
-			clients.Warm(t, store)
-			x := newExecutor(t, store, c.options)
-			operation, err := idempotency.NewOperation(x, idempotency.OperationOptions[[]byte]{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			const n = 16_000 // a little less than a power of two: the table is full
-			before := infoField(t, server, "memory", "used_memory")
-			for range n {
-				call := idempotency.Call{Key: nextKey('c'), Fingerprint: c.fingerprint}
-				if _, err := operation.Do(t.Context(), call, answer(payloadOf(128))); err != nil {
-					t.Fatal(err)
-				}
-			}
-			perRecord := (infoField(t, server, "memory", "used_memory") - before) / n
-			t.Logf("%.0f bytes per record", perRecord)
-			if perRecord > c.most {
-				t.Errorf("%.0f bytes per record, want at most %v", perRecord, c.most)
-			}
-		})
 	}
 }
