@@ -12,8 +12,8 @@ import (
 	redislib "github.com/redis/go-redis/v9"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // BenchmarkFresh is a claim and its commit; Bare is the same commands without

@@ -26,7 +26,7 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 	c.frame.data = wire.AppendClaim(nil, &request)
 	// The call may outlive the verb, whose slices are the caller's.
 	c.claim.Fingerprint, c.claim.Metadata = nil, nil
-	if !b.workers.do(ctx, c) {
+	if !b.workers.Do(ctx, c) {
 		return backend.Record{}, unanswered(ctx, opClaim)
 	}
 	return c.record, c.err
@@ -48,7 +48,7 @@ type claimCall struct {
 	err    error
 }
 
-func (c *claimCall) run() {
+func (c *claimCall) Run() {
 	if wire.Direct(&c.claim) {
 		var settled bool
 		if c.record, settled, c.err = c.set(); settled || c.err != nil {

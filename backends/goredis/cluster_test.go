@@ -10,8 +10,8 @@ import (
 	redislib "github.com/redis/go-redis/v9"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/conformance"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 func clusterClient(c *redistest.Cluster) *redislib.ClusterClient {

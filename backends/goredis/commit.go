@@ -37,7 +37,7 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 	} else {
 		c.frame.data = wire.AppendCommit(nil, &request)
 	}
-	if !b.workers.do(ctx, c) {
+	if !b.workers.Do(ctx, c) {
 		return unanswered(ctx, opCommit)
 	}
 	if c.err == nil {
@@ -78,7 +78,7 @@ type commitCall struct {
 	err error
 }
 
-func (c *commitCall) run() {
+func (c *commitCall) Run() {
 	c.scripter.client, c.scripter.loaded = c.backend.client, &c.backend.loaded
 	c.keys = [2]string{c.key, c.side}
 	for {

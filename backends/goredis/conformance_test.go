@@ -8,8 +8,8 @@ import (
 	redislib "github.com/redis/go-redis/v9"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/conformance"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // onServer is the harness of a real server: all stores of the suite are prefixes

@@ -12,8 +12,8 @@ import (
 
 	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/goredis"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/conformance/faults"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 const secretKey = "customer-4711-secret"

@@ -11,7 +11,7 @@ func (b *Backend) Forget(ctx context.Context, key string) error {
 	}
 	c := &forgetCall{backend: b, ctx: ctx, keys: [1]string{b.layout.Record(key)}}
 	c.request.op = opForget
-	if !b.workers.do(ctx, c) {
+	if !b.workers.Do(ctx, c) {
 		return unanswered(ctx, opForget)
 	}
 	return c.err
@@ -26,7 +26,7 @@ type forgetCall struct {
 	err  error
 }
 
-func (c *forgetCall) run() {
+func (c *forgetCall) Run() {
 	c.scripter.client, c.scripter.loaded, c.scripter.script = c.backend.client, &c.backend.loaded, forgetScript
 	for {
 		name := payload{}

@@ -13,6 +13,7 @@ import (
 	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/internal/hub"
 	"github.com/reprise-go/reprise/backends/internal/wire"
+	"github.com/reprise-go/reprise/backends/internal/workers"
 )
 
 // Options are the options of [New]; the zero value is ready for use.
@@ -30,7 +31,7 @@ type Backend struct {
 	retries retries
 	layout  wire.Layout
 	hub     *hub.Hub
-	workers *workers
+	workers workers.Pool
 	loaded  loaded
 	mode    atomic.Int32 // of the server, see publish.go
 	closed  atomic.Bool
@@ -60,7 +61,7 @@ func New(client redislib.UniversalClient, options Options) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("goredis: %w", err)
 	}
-	b := &Backend{client: client, retries: retriesOf(client), layout: layout, workers: newWorkers()}
+	b := &Backend{client: client, retries: retriesOf(client), layout: layout}
 	b.single, _ = client.(*redislib.Client)
 	b.hub = hub.New(b.look, func(h *hub.Hub) hub.Subscriber { return newSubscriber(b, h) })
 	return b, nil
@@ -71,7 +72,7 @@ func New(client redislib.UniversalClient, options Options) (*Backend, error) {
 func (b *Backend) Close() error {
 	if b.closed.CompareAndSwap(false, true) {
 		b.hub.Close()
-		b.workers.close()
+		b.workers.Close()
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 
 	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/goredis"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/goredis"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/conformance/faults"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // An overtaken holder that commits late neither replaces the rightful outcome

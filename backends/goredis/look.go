@@ -23,7 +23,7 @@ func (b *Backend) look(ctx context.Context, channel string) (backend.Record, err
 func (b *Backend) read(ctx context.Context, op, record string) (backend.Record, error) {
 	c := &lookCall{backend: b, ctx: ctx, keys: [1]string{record}}
 	c.request.op = op
-	if !b.workers.do(ctx, c) {
+	if !b.workers.Do(ctx, c) {
 		return backend.Record{}, unanswered(ctx, op)
 	}
 	return c.record, c.err
@@ -42,7 +42,7 @@ type lookCall struct {
 	err    error
 }
 
-func (c *lookCall) run() {
+func (c *lookCall) Run() {
 	c.scripter.client, c.scripter.loaded, c.scripter.script = c.backend.client, &c.backend.loaded, lookScript
 	for {
 		frame, ttl, err := readPair(lookScript.Run(c.ctx, &c.scripter, c.keys[:]))

@@ -52,8 +52,7 @@ type call struct {
 	code     int64
 	record   backend.Record
 
-	tries int           // before the worker's
-	done  chan struct{} // of capacity one: the worker has finished
+	tries int // before the worker's
 
 	mu       sync.Mutex
 	conn     redis.Conn // while the call has it
@@ -73,7 +72,7 @@ const (
 func (b *Backend) newCall(ctx context.Context, op, name string) *call {
 	c, _ := b.calls.Get().(*call)
 	if c == nil {
-		c = &call{backend: b, done: make(chan struct{}, 1), frame: make([]byte, 0, 256)}
+		c = &call{backend: b, frame: make([]byte, 0, 256)}
 		c.interrupt = c.cut
 	}
 	c.ctx, c.op, c.key = ctx, op, name
@@ -91,7 +90,7 @@ func (b *Backend) free(c *call) {
 	if cap(frame) > maxFrame {
 		frame = make([]byte, 0, 256)
 	}
-	*c = call{backend: b, done: c.done, frame: frame, interrupt: c.interrupt}
+	*c = call{backend: b, frame: frame, interrupt: c.interrupt}
 	b.calls.Put(c)
 }
 
@@ -113,22 +112,14 @@ func (b *Backend) do(c *call) error {
 		tries = 1
 	}
 	c.tries = tries
-	w := b.workers.take()
-	w.calls <- c
-	select {
-	case <-c.done:
-	case <-c.ctx.Done():
-		if !c.leave() {
-			class := backend.ErrNotApplied
-			if c.sent {
-				class = nil
-			}
-			return &wire.Error{Op: c.op, Class: class, Err: c.ctx.Err()}
-		}
-		<-c.done
+	if b.workers.Do(c.ctx, c) || c.leave() {
+		return c.err
 	}
-	b.workers.put(w)
-	return c.err
+	class := backend.ErrNotApplied
+	if c.sent {
+		class = nil
+	}
+	return &wire.Error{Op: c.op, Class: class, Err: c.ctx.Err()}
 }
 
 // leave gives the call up to its worker, unless that has finished. Afterwards
@@ -163,17 +154,12 @@ func (c *call) cut() {
 	}
 }
 
-// serve is run, for a worker. It tells whether somebody waits for the call.
-func (c *call) serve() bool {
+// Run is run, for a worker.
+func (c *call) Run() {
 	c.run(c.tries)
 	c.mu.Lock()
 	c.finished = true
-	left := c.left
 	c.mu.Unlock()
-	if !left {
-		c.done <- struct{}{}
-	}
-	return !left
 }
 
 // run makes the exchange, of which there were so many tries. A connection that

@@ -12,9 +12,9 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/backends/redigo"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // What each verb sends: one command is one round trip, but for large commits,

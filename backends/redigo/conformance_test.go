@@ -6,8 +6,8 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/conformance"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // harness is that of a server of the test's own, which is paused and loses its

@@ -15,9 +15,9 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/backends/redigo"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // canned is a server that answers every command with what answer says, and closes

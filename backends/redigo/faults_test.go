@@ -13,8 +13,8 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/conformance/faults"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 func newProxy(tb testing.TB, addr string, pick func([]byte) faults.Action) *faults.Proxy {

@@ -9,8 +9,8 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/redigo"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 func TestNewRefuses(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/internal/hub"
 	"github.com/reprise-go/reprise/backends/internal/wire"
+	"github.com/reprise-go/reprise/backends/internal/workers"
 )
 
 // Options are the options of [New]; the zero value is ready for use.
@@ -28,7 +29,7 @@ type Backend struct {
 	pool    *redis.Pool
 	layout  wire.Layout
 	hub     *hub.Hub
-	workers workers
+	workers workers.Pool
 	gate    gate
 	loaded  loaded
 	calls   sync.Pool   // of *call
@@ -73,7 +74,7 @@ func New(pool *redis.Pool, options Options) (*Backend, error) {
 func (b *Backend) Close() error {
 	if b.closed.CompareAndSwap(false, true) {
 		b.hub.Close()
-		b.workers.close()
+		b.workers.Close()
 		b.gate.wait(closePatience)
 	}
 	return nil

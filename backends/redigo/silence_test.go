@@ -13,8 +13,8 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/redigo"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // verbs are all of them, each so that it needs the server.

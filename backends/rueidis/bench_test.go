@@ -14,9 +14,9 @@ import (
 	rueidislib "github.com/redis/rueidis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/backends/rueidis"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // contender is one thing to measure; run does it n times, for one goroutine of

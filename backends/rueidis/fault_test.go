@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/backends/rueidis"
 	"github.com/reprise-go/reprise/conformance/faults"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // verbs are all of them, on a key that is held by holder.

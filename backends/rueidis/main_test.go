@@ -12,8 +12,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/rueidis"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 func TestMain(m *testing.M) {

@@ -11,9 +11,9 @@ import (
 	rueidislib "github.com/redis/rueidis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/rueidis"
 	"github.com/reprise-go/reprise/conformance/faults"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // sent is what clients send to the server while do runs.

@@ -13,10 +13,10 @@ import (
 	rueidislib "github.com/redis/rueidis"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/backends/rueidis"
 	"github.com/reprise-go/reprise/conformance"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 func TestCluster(t *testing.T) {

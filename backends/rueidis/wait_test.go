@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/backends/rueidis"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // waiters wait for a key in goroutines of their own.

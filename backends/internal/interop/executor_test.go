@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 func newExecutor(tb testing.TB, store backend.Backend, options idempotency.Options) *idempotency.Executor {

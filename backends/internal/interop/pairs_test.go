@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/conformance"
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // pairs runs the test for every ordered pair of different clients.

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // A redis-server with an append-only file that is killed and started again

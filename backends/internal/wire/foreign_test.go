@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // What isn't a record is never changed, except by Forget.

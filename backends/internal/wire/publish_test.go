@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // Messages carry small outcomes, and never fail a commit.

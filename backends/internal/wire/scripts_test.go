@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/internal/redistest"
 	"github.com/reprise-go/reprise/backends/internal/wire"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // onServers runs a test on a real server and on a miniredis.

@@ -1,4 +1,8 @@
-package goredis
+// Package workers runs tasks in goroutines that are used again, for callers who
+// leave when their ctx ends although the client under them doesn't watch it. A
+// goroutine per command would cost four allocations and as much time as the rest
+// of a verb.
+package workers
 
 import (
 	"context"
@@ -7,11 +11,9 @@ import (
 	"time"
 )
 
-// go-redis doesn't watch the ctx while it reads a reply, so a verb whose ctx can
-// end hands its commands to a worker and leaves when the ctx ends. The workers
-// are reused: a goroutine per command would cost four allocations and as much
-// time as the rest of the verb.
-type workers struct {
+// Pool is a pool of workers; its zero value has none yet. It grows with the tasks
+// that run at once, and workers that nobody needs end by themselves.
+type Pool struct {
 	mu     sync.Mutex
 	idle   []*worker // the last one was used last
 	unused int       // the fewest that were idle since the last reaping
@@ -23,12 +25,12 @@ type workers struct {
 // reapInterval is how long a worker stays idle, at least; twice as long at most.
 const reapInterval = 50 * time.Millisecond
 
-// task is something that a worker does. After do has told that it was not
+// Task is something that a worker does. After Do has told that it was not
 // finished, the task belongs to the worker.
-type task interface{ run() }
+type Task interface{ Run() }
 
 type worker struct {
-	tasks chan task
+	tasks chan Task
 	done  chan struct{}
 	state atomic.Int32
 }
@@ -40,12 +42,11 @@ const (
 	abandoned // nobody waits for it any more
 )
 
-func newWorkers() *workers { return new(workers) }
-
-// do runs the task and tells whether it was finished when ctx ended.
-func (p *workers) do(ctx context.Context, t task) bool {
+// Do runs the task and tells whether it was finished when ctx ended. A ctx that
+// can't end needs no worker.
+func (p *Pool) Do(ctx context.Context, t Task) bool {
 	if ctx.Done() == nil {
-		t.run()
+		t.Run()
 		return true
 	}
 	w := p.take()
@@ -63,7 +64,7 @@ func (p *workers) do(ctx context.Context, t task) bool {
 	return true
 }
 
-func (p *workers) take() *worker {
+func (p *Pool) take() *worker {
 	p.mu.Lock()
 	if n := len(p.idle); n > 0 {
 		w := p.idle[n-1]
@@ -73,12 +74,12 @@ func (p *workers) take() *worker {
 		return w
 	}
 	p.mu.Unlock()
-	w := &worker{tasks: make(chan task, 1), done: make(chan struct{}, 1)}
+	w := &worker{tasks: make(chan Task, 1), done: make(chan struct{}, 1)}
 	go p.work(w)
 	return w
 }
 
-func (p *workers) put(w *worker) {
+func (p *Pool) put(w *worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -97,9 +98,9 @@ func (p *workers) put(w *worker) {
 	}
 }
 
-func (p *workers) work(w *worker) {
+func (p *Pool) work(w *worker) {
 	for t := range w.tasks {
-		t.run()
+		t.Run()
 		if w.state.CompareAndSwap(running, finished) {
 			w.done <- struct{}{}
 		} else {
@@ -109,9 +110,12 @@ func (p *workers) work(w *worker) {
 }
 
 // reap ends the workers that were not used since the last time.
-func (p *workers) reap() {
+func (p *Pool) reap() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
 	for _, w := range p.idle[:p.unused] {
 		close(w.tasks)
 	}
@@ -124,8 +128,9 @@ func (p *workers) reap() {
 	}
 }
 
-// close ends the workers, those that are busy when they have finished.
-func (p *workers) close() {
+// Close ends the workers, those that are busy when they have finished. Tasks may
+// be given to the pool afterwards, and get a goroutine each.
+func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true

@@ -1,4 +1,4 @@
-package goredis
+package workers
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 
 type taskFunc func()
 
-func (f taskFunc) run() { f() }
+func (f taskFunc) Run() { f() }
 
-func (p *workers) idling() int {
+func (p *Pool) idling() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.idle)
@@ -21,11 +21,11 @@ func (p *workers) idling() int {
 
 func TestWorkersAreReusedAndEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newWorkers()
+		p := new(Pool)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		for range 100 {
-			if !p.do(ctx, taskFunc(func() {})) {
+			if !p.Do(ctx, taskFunc(func() {})) {
 				t.Fatal("not finished")
 			}
 		}
@@ -34,7 +34,7 @@ func TestWorkersAreReusedAndEnd(t *testing.T) {
 		}
 		var group sync.WaitGroup
 		for range 50 {
-			group.Go(func() { p.do(ctx, taskFunc(func() { time.Sleep(time.Millisecond) })) })
+			group.Go(func() { p.Do(ctx, taskFunc(func() { time.Sleep(time.Millisecond) })) })
 		}
 		group.Wait()
 		if n := p.idling(); n != 50 {
@@ -43,7 +43,7 @@ func TestWorkersAreReusedAndEnd(t *testing.T) {
 		// One caller keeps one of them; the others end.
 		for range 100 {
 			time.Sleep(reapInterval / 10)
-			p.do(ctx, taskFunc(func() {}))
+			p.Do(ctx, taskFunc(func() {}))
 		}
 		synctest.Wait()
 		if n := p.idling(); n != 1 {
@@ -59,18 +59,18 @@ func TestWorkersAreReusedAndEnd(t *testing.T) {
 
 func TestWorkersLeaveWithTheCtx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newWorkers()
+		p := new(Pool)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		begin := time.Now()
 		var ran atomic.Bool
-		if p.do(ctx, taskFunc(func() { time.Sleep(time.Minute); ran.Store(true) })) || time.Since(begin) != time.Second {
+		if p.Do(ctx, taskFunc(func() { time.Sleep(time.Minute); ran.Store(true) })) || time.Since(begin) != time.Second {
 			t.Errorf("finished, after %v", time.Since(begin))
 		}
-		if !p.do(t.Context(), taskFunc(func() {})) {
+		if !p.Do(t.Context(), taskFunc(func() {})) {
 			t.Error("a stuck worker holds up others")
 		}
-		p.close()
+		p.Close()
 		time.Sleep(time.Hour)
 		if !ran.Load() || p.idling() != 0 {
 			t.Errorf("ran %v, %d workers are left", ran.Load(), p.idling())
@@ -79,19 +79,19 @@ func TestWorkersLeaveWithTheCtx(t *testing.T) {
 }
 
 func TestWorkersRunInlineWithoutEnd(t *testing.T) {
-	p := newWorkers()
-	if !p.do(context.Background(), taskFunc(func() {})) || p.idling() != 0 {
+	p := new(Pool)
+	if !p.Do(context.Background(), taskFunc(func() {})) || p.idling() != 0 {
 		t.Error("a worker was used for a ctx that can't end")
 	}
 }
 
 func TestWorkersAllocateNothing(t *testing.T) {
-	p := newWorkers()
-	defer p.close()
+	p := new(Pool)
+	defer p.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var done task = taskFunc(func() {})
-	if n := testing.AllocsPerRun(1000, func() { p.do(ctx, done) }); n > 0 {
+	var done Task = taskFunc(func() {})
+	if n := testing.AllocsPerRun(1000, func() { p.Do(ctx, done) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
