@@ -23,6 +23,7 @@ import (
 // overlap: a history stays quick to check with a handful of either per key. See
 // [Options.Timeout].
 type Recorder struct {
+	options Options
 	checker checker
 	clock   *clock
 	order   atomic.Int64 // of all calls and returns
@@ -48,6 +49,7 @@ func NewRecorder(tb testing.TB, o Options) *Recorder {
 
 func newRecorder(o Options, c *clock) *Recorder {
 	return &Recorder{
+		options: o,
 		checker: checker{tolerance: o.Tolerance, timeout: o.Timeout, steps: maxSteps, resends: o.Resends}, clock: c,
 		histories: map[string][]*operation{},
 	}
@@ -91,18 +93,21 @@ func (r *Recorder) wrap(store backend.Backend, process int) backend.Backend {
 	}
 }
 
-// Verify checks what was recorded so far and fails the test if it breaks the
-// contract. Calls that haven't returned yet count as of unknown outcome.
-func (r *Recorder) Verify(tb testing.TB, o Options) Report {
+// Verify checks what was recorded since the last Verify, each key from its
+// beginning, and fails the test where it breaks the contract. Calls that haven't
+// returned yet count as of unknown outcome; what they return later isn't
+// checked. A key that is used after a Verify must be one that wasn't used before
+// it.
+func (r *Recorder) Verify(tb testing.TB) Report {
 	tb.Helper()
-	o = o.withDefaults()
 	report := r.report()
 	for _, err := range r.errors() {
 		tb.Errorf("linearizability: %v", err)
 	}
 	for _, key := range r.keys() {
-		r.checker.verdict(r.take(key)).report(tb, key, o, "")
+		r.checker.verdict(r.take(key)).report(tb, key, r.options, "")
 	}
+	report.Elapsed = r.clock.after()
 	return report
 }
 
@@ -127,7 +132,17 @@ func (r *Recorder) keys() []string {
 func (r *Recorder) take(key string) []*operation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	history := r.histories[key]
+	var history []*operation
+	for _, o := range r.histories[key] {
+		if o.returned == 0 {
+			if o.reads() {
+				continue
+			}
+			pending := *o // the call will write on it
+			o = &pending
+		}
+		history = append(history, o)
+	}
 	delete(r.histories, key)
 	sortByCall(history)
 	return history
@@ -139,31 +154,38 @@ func (r *Recorder) errors() []error {
 	return slices.Clone(r.errs)
 }
 
-// call makes a call and keeps it.
+// call makes a call and keeps it. Until it is settled, whoever looks sees it as
+// one of unknown outcome.
 func (r *Recorder) call(o *operation, do func() (backend.Record, error)) (backend.Record, error) {
-	// Pending until it is settled: whoever looks meanwhile sees it as lost.
-	o.from, o.to, o.end = r.clock.before(), forever, math.MaxInt64
+	o.reply, o.end, o.to = lost, math.MaxInt64, forever
+	o.from = r.clock.before()
 	o.begin = r.order.Add(1)
+	r.mu.Lock()
+	r.histories[o.key] = append(r.histories[o.key], o)
+	r.mu.Unlock()
+
 	record, err := do()
-	o.returned, o.returnedAt = r.order.Add(1), r.clock.after()
-	kept := record
-	kept.Fingerprint, kept.Metadata, kept.Outcome = slices.Clone(record.Fingerprint), slices.Clone(record.Metadata), slices.Clone(record.Outcome)
-	counts := o.settle(kept, err)
-	if o.reply != lost {
-		o.end, o.to = o.returned, o.returnedAt
-	}
+
+	returned, returnedAt := r.order.Add(1), r.clock.after()
+	own := record
+	own.Fingerprint, own.Metadata, own.Outcome = slices.Clone(record.Fingerprint), slices.Clone(record.Metadata), slices.Clone(record.Outcome)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	o.returned, o.returnedAt = returned, returnedAt
+	switch counts := o.settle(own, err); {
+	case !counts:
+		history := r.histories[o.key]
+		if at := slices.Index(history, o); at >= 0 {
+			r.histories[o.key] = slices.Delete(history, at, at+1)
+		}
+	case o.reply == lost:
+		r.lost.Add(1)
+	default:
+		o.end, o.to = o.returned, o.returnedAt
+		r.known.Add(1)
+	}
 	if o.undeserved() {
 		r.errs = append(r.errs, fmt.Errorf("key %q: %s through connection %d returned an error that it can't deserve: %w", o.key, o.request(names{}), o.process, err))
-	}
-	if counts {
-		r.histories[o.key] = append(r.histories[o.key], o)
-		if o.reply == lost {
-			r.lost.Add(1)
-		} else {
-			r.known.Add(1)
-		}
 	}
 	return record, err
 }
