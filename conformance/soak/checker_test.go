@@ -256,7 +256,8 @@ func (k *keyLog) addAnswer(e event) bool {
 	if e.At > e.Until {
 		k.late = append(k.late, e)
 	}
-	if strings.HasPrefix(e.How, "sweep") && e.What != gotValue && e.What != gotError {
+	unanswered := strings.HasPrefix(e.How, "sweep") && e.What != gotValue && e.What != gotError
+	if unanswered {
 		k.unanswered = append(k.unanswered, e)
 	}
 	switch e.What {
@@ -265,7 +266,7 @@ func (k *keyLog) addAnswer(e event) bool {
 		return true
 	case gotValue, gotError:
 	default:
-		return e.At > e.Until
+		return unanswered || e.At > e.Until
 	}
 	if n := len(k.answers); n >= 2 && sameAnswer(k.answers[n-1], e) && sameAnswer(k.answers[n-2], e) {
 		k.answers[n-1] = e

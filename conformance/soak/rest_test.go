@@ -212,3 +212,29 @@ func (s *soak) sweep() {
 	s.keysEnd()
 	s.well()
 }
+
+// enough is how long a load lasts in which everything happens at least once.
+const enough = 25 * time.Second
+
+// proves fails a soak in which nothing happened: it would find nothing.
+func (s *soak) proves(length time.Duration) {
+	counts := &s.checker.counts
+	happened := map[string]int{
+		"an action that ran": counts.runs, "a replay": counts.ways["replayed"], "a value": counts.outcomes[gotValue],
+		"an error as an answer": counts.outcomes[gotError], "a released key": counts.outcomes[gotReleased],
+		"a later attempt": counts.takeovers,
+	}
+	if length >= enough {
+		for _, point := range crashPoints {
+			happened["a crash "+point] = counts.crashes[point]
+		}
+		happened["a worker killed"], happened["a worker stopped"] = counts.kills, counts.stops
+		happened["a call that waited for another process"] = counts.ways["waited"]
+		happened["an abandoned key"] = counts.outcomes[gotAbandoned]
+	}
+	for what, times := range happened {
+		if times == 0 {
+			s.violated("it was a soak", "", "there was not once %s", what)
+		}
+	}
+}

@@ -14,13 +14,15 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(workerEnv); text != "" {
 		os.Exit(runWorker(text))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 const (
@@ -193,7 +195,7 @@ func (s *soak) run(length time.Duration) {
 	s.t.Helper()
 	s.t.Logf("seed %d: %s=%d %s=%v replays it as far as scheduling allows; logs in %s", s.options.seed, seedEnv, s.options.seed, soakEnv, os.Getenv(soakEnv), s.dir)
 	random := newRandom(s.options.seed)
-	rounds := max(2, int(length/roundLength))
+	rounds := max(1, int(length/roundLength))
 	for i := range rounds {
 		if !s.load(length/time.Duration(rounds), random) || !s.rest(i) {
 			break
@@ -202,6 +204,9 @@ func (s *soak) run(length time.Duration) {
 	if len(s.found) == 0 {
 		s.note("the sweep begins", "")
 		s.sweep()
+	}
+	if len(s.found) == 0 {
+		s.proves(length)
 	}
 	s.checker.counts.commands = int(s.network.commands.Load())
 	s.t.Logf("%s\n%s", s.t.Name(), s.checker.counts.summary())
