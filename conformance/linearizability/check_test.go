@@ -107,9 +107,11 @@ func TestSeedOfTheEnvironment(t *testing.T) {
 // TestPicture looks for what is left of an illegal history.
 func TestPicture(t *testing.T) {
 	for name, set := range map[string]func(t *testing.T, dir string, o *linearizability.Options){
-		"option":      func(t *testing.T, dir string, o *linearizability.Options) { o.Dir = dir },
-		"environment": func(t *testing.T, dir string, o *linearizability.Options) { t.Setenv("REPRISE_LINEARIZABILITY_DIR", dir) },
-		"artifacts":   func(*testing.T, string, *linearizability.Options) {},
+		"option": func(t *testing.T, dir string, o *linearizability.Options) { o.Dir = dir },
+		"environment": func(t *testing.T, dir string, o *linearizability.Options) {
+			t.Setenv("REPRISE_LINEARIZABILITY_DIR", dir)
+		},
+		"artifacts": func(*testing.T, string, *linearizability.Options) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, o := filepath.Join(t.TempDir(), "made"), linearizability.Options{Keys: 100, Seed: 1}

@@ -60,7 +60,9 @@ func end(token backend.Token, ending backend.Ending, held bool) operation {
 	return operation{verb: faults.Commit, token: token, commit: r}
 }
 
-func reading(verb faults.Verb, token backend.Token) operation { return operation{verb: verb, token: token} }
+func reading(verb faults.Verb, token backend.Token) operation {
+	return operation{verb: verb, token: token}
+}
 
 func record(state backend.State, token backend.Token, attempt uint32, fence uint64) backend.Record {
 	return backend.Record{State: state, Token: token, Attempt: attempt, Fence: fence, Fingerprint: token[:1], Metadata: token[:2]}

@@ -38,7 +38,7 @@ func TestExecutorsHistories(t *testing.T) {
 			for i := range 8 {
 				processes.Go(func() {
 					got, err := idempotency.Run(t.Context(), executor, fmt.Sprint(i), func(context.Context) (int, error) {
-						time.Sleep(time.Minute)
+						time.Sleep(40 * time.Second)
 						return i, nil
 					})
 					if err != nil || got != i {
