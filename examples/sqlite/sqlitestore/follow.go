@@ -13,9 +13,8 @@ func (s *Store) follow(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		conn, err := s.reader.Conn(ctx)
-		if err == nil {
-			err = s.followOn(ctx, conn, ticker.C)
+		if conn, err := s.reader.Conn(ctx); err == nil {
+			s.followOn(ctx, conn, ticker.C)
 			conn.Close()
 		}
 		if ctx.Err() != nil {

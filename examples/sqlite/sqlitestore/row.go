@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"database/sql"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
@@ -36,23 +37,24 @@ type row struct {
 // scan reads the time and the row.
 func scan(from *sql.Row) (r row, now int64, err error) {
 	var version int
+	var attempt, fence int64
 	var token []byte
-	err = from.Scan(&now, &version, &r.state, &token, &r.attempt, &r.fence, &r.keep, &r.leaseEnd, &r.forgetAt,
+	err = from.Scan(&now, &version, &r.state, &token, &attempt, &fence, &r.keep, &r.leaseEnd, &r.forgetAt,
 		&r.fingerprint, &r.metadata, &r.outcome)
 	switch {
 	case err != nil:
 		return row{}, 0, err
 	case version != format:
 		return row{}, 0, fmt.Errorf("%w: format %d", backend.ErrCorrupt, version)
-	case len(token) != len(r.token) || r.fence == 0 || r.fence >= backend.MaxFence:
-		return row{}, 0, fmt.Errorf("%w: broken token or fence", backend.ErrCorrupt)
+	case len(token) != len(r.token), attempt < 0, attempt > math.MaxUint32, fence < 1, fence >= backend.MaxFence:
+		return row{}, 0, fmt.Errorf("%w: broken token, attempt or fence", backend.ErrCorrupt)
 	}
 	switch r.state {
 	case released, claimed, abandoned, completed:
 	default:
 		return row{}, 0, fmt.Errorf("%w: broken state", backend.ErrCorrupt)
 	}
-	r.token = backend.Token(token)
+	r.token, r.attempt, r.fence = backend.Token(token), uint32(attempt), uint64(fence)
 	return r, now, nil
 }
 

@@ -210,6 +210,24 @@ func TestACommitOfUnknownOutcome(t *testing.T) {
 	}
 }
 
+func TestABrokenRowIsNoRecord(t *testing.T) {
+	store, file := newStore(t, Options{})
+	raw := openRaw(t, file)
+	for i, broken := range []string{"format = 0", "state = 'on holiday'", "token = x'00'", "attempt = -1", "attempt = 4294967296", "fence = 0", "fence = -1"} {
+		key := fmt.Sprint("key-", i)
+		hold(t, store, key, 1)
+		if _, err := raw.Exec("UPDATE reprise_records SET "+broken+" WHERE key = ?", []byte(key)); err != nil {
+			t.Fatal(err)
+		}
+		if record, err := store.Fetch(t.Context(), key); !errors.Is(err, backend.ErrCorrupt) {
+			t.Errorf("%s: %+v, %v", broken, record, err)
+		}
+		if record, err := store.Claim(t.Context(), key, claimOf(2)); !errors.Is(err, backend.ErrCorrupt) {
+			t.Errorf("%s: %+v, %v", broken, record, err)
+		}
+	}
+}
+
 func TestForgottenRowsAreSwept(t *testing.T) {
 	store, file := newStore(t, Options{})
 	short := claimOf(1)
