@@ -42,7 +42,7 @@ func TestAClockThatTheTestMoves(t *testing.T) {
 		},
 		Advance: mini.FastForward,
 	}
-	t.Log(linearizability.Check(t, h, linearizability.Options{Keys: 40}))
+	t.Log(linearizability.Check(t, h, linearizability.Options{Keys: 15}))
 }
 
 func TestMemoryInRealTime(t *testing.T) {
