@@ -72,7 +72,7 @@ func (w *worker) reconcile(ctx context.Context, abandoned idempotency.Abandoned)
 	execution, _ := idempotency.ExecutionOf(ctx)
 	e := event{Kind: evReconcile, Key: abandoned.Key, Attempt: execution.Attempt, Fence: execution.Fence, Seen: abandoned.Fence}
 	w.crash.at("reconciling", abandoned.Key)
-	if rand.IntN(10) == 0 {
+	if (hashOf(abandoned.Key)+execution.Attempt)%10 == 0 {
 		e.What = "unknown"
 		w.log.add(e)
 		return idempotency.Unknown[outcome](), nil

@@ -18,13 +18,12 @@ type checker struct {
 	times   times
 	keys    map[string]*keyLog
 	dirty   map[string]*keyLog
-	losing  []span           // when the store may have forgotten what it confirmed
-	stopped map[int][]span   // by worker
-	silent  map[int][]span   // by worker; 0: all
-	ended   map[int]struct{} // workers that ended of their own accord
-	epochs  map[string]int   // how often a key was forgotten
-	broken  []violation      // that belong to no key
-	seen    map[string]bool  // violations that were reported already
+	losing  []span          // when the store may have forgotten what it confirmed
+	stopped map[int][]span  // by worker
+	silent  map[int][]span  // by worker; 0: all
+	epochs  map[string]int  // how often a key was forgotten
+	broken  []violation     // that belong to no key
+	seen    map[string]bool // violations that were reported already
 
 	counts counts
 }
@@ -55,7 +54,7 @@ const epsilon = int64(10 * time.Millisecond)
 func newChecker(t times) *checker {
 	return &checker{
 		times: t, keys: map[string]*keyLog{}, dirty: map[string]*keyLog{}, stopped: map[int][]span{}, silent: map[int][]span{},
-		ended: map[int]struct{}{}, epochs: map[string]int{}, seen: map[string]bool{}, counts: newCounts(),
+		epochs: map[string]int{}, seen: map[string]bool{}, counts: newCounts(),
 	}
 }
 
@@ -77,8 +76,6 @@ func (c *checker) add(e event) {
 		}
 	case evSilent:
 		c.silent[e.Worker] = append(c.silent[e.Worker], span{e.At, e.Until})
-	case evEnd:
-		c.ended[e.Worker] = struct{}{}
 	case evLeak:
 		c.broken = append(c.broken, violation{rule: "nothing leaks", text: fmt.Sprintf("worker %d ended with goroutines left: %s", e.Worker, e.Err)})
 	case evBroken:

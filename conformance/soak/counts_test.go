@@ -81,7 +81,7 @@ func (c *counts) summary() string {
 	fmt.Fprintf(&b, "crashes: by the parent %d, %s\n", c.kills, listed(c.crashes))
 	fmt.Fprintf(&b, "stopped %d, keys forgotten by hand %d, to the server: %s\n", c.stops, c.forgotten, listed(c.notes))
 	fmt.Fprintf(&b, "latest return after a deadline: %v\n", c.worst.Round(time.Millisecond))
-	fmt.Fprintf(&b, "keys of which the store forgot something in a failover: %d", c.lost())
+	fmt.Fprintf(&b, "keys of which the store forgot what it had confirmed: %d", c.lost())
 	for _, rule := range slices.Sorted(maps.Keys(c.losses)) {
 		fmt.Fprintf(&b, "\n  against %q: %d", rule, len(c.losses[rule]))
 	}

@@ -21,9 +21,13 @@
 //
 // There are four scenarios, two at a time:
 //
-//   - AOF_always and AOF_everysec: one server that is killed and started again on
-//     its append-only file. Nothing may be lost, for it is its process that dies
-//     and not its machine.
+//   - AOF_always: one server that is killed and started again on its append-only
+//     file. Nothing may be lost.
+//   - AOF_everysec: the same, but while an fsync is under way such a server confirms
+//     writes that it has not handed to the kernel (for up to two seconds; see
+//     flushAppendOnlyFile in Redis' aof.c), and they die with its process. What was
+//     confirmed after its buffer was last seen to be empty may be lost: that is
+//     counted and printed. Nothing else may.
 //   - Sentinel: a master that is killed, or fails over while it is well and goes on
 //     taking writes for a moment. What wasn't replicated may be lost: it is counted
 //     and printed, and whatever is told on one history of the store must still
@@ -83,8 +87,9 @@
 //     in a panic or a data race; or nothing happened that could prove anything.
 //
 // The logs are held against these rules while the workers run, so that a soak of
-// hours fails in the minute in which something breaks. In Sentinel a violation
-// between whose two ends the store may have forgotten something counts as a loss.
+// hours fails in the minute in which something breaks. In AOF_everysec and Sentinel
+// a violation between whose two ends the store may have forgotten something counts
+// as a loss.
 //
 // # Environment
 //

@@ -38,9 +38,7 @@ type process struct {
 	exited chan struct{}
 	err    error // of the exit, once exited is closed
 
-	mu      sync.Mutex
-	stopped bool
-	killed  bool // by the parent
+	paused sync.Mutex // held while it is stopped
 }
 
 const (
@@ -184,10 +182,12 @@ func (f *fleet) kill(p *process) {
 	<-p.exited
 }
 
-// pause stops a worker for some time.
+// pause stops a worker for some time, unless it is stopped already.
 func (f *fleet) pause(p *process, d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if !p.paused.TryLock() {
+		return
+	}
+	defer p.paused.Unlock()
 	f.log.add(event{Kind: evStop, Worker: p.id})
 	p.signal(syscall.SIGSTOP)
 	select {

@@ -20,7 +20,7 @@ var mutants = map[string]func(store) store{
 	"confirms renewals unsent":     func(s store) store { return dropsRenewals{s} },
 	"confirms commits unsent":      func(s store) store { return dropsCommits{s} },
 	"shows abandoned as vacant":    func(s store) store { return hidesAbandoned{s} },
-	"replays another key's answer": func(s store) store { return &mixesAnswers{store: s} },
+	"replays another key's answer": func(s store) store { return mixesAnswers{s} },
 }
 
 func mutate(name string, s store) (store, error) {
@@ -137,10 +137,9 @@ func (m hidesAbandoned) Fetch(ctx context.Context, key string) (backend.Record, 
 // token and fence.
 type mixesAnswers struct {
 	store
-	last chan []byte
 }
 
-func (m *mixesAnswers) Claim(ctx context.Context, key string, request backend.ClaimRequest) (backend.Record, error) {
+func (m mixesAnswers) Claim(ctx context.Context, key string, request backend.ClaimRequest) (backend.Record, error) {
 	record, err := m.store.Claim(ctx, key, request)
 	if err == nil && record.State == backend.Completed {
 		var b [1]byte

@@ -10,15 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/idempotency"
-	"github.com/reprise-go/reprise/internal/redistest"
 )
-
-func startCluster(t *testing.T) *redistest.Cluster { return redistest.StartCluster(t, 3) }
 
 // The rules for what is left when all workers have ended.
 const (
@@ -186,7 +182,8 @@ func (s *soak) sweep() {
 	}
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
-	c := s.config(1<<20, clientsOf(s.scenario.kind())[0])
+	clients := clientsOf(s.scenario.kind())
+	c := s.config(1<<20, clients[s.options.seed%uint64(len(clients))])
 	c.Sweep = filepath.Join(s.dir, "sweep.txt")
 	if err := os.WriteFile(c.Sweep, []byte(strings.Join(keys, "\n")+"\n"), 0o600); err != nil {
 		s.violated("parent", "", "%v", err)
@@ -214,7 +211,7 @@ func (s *soak) sweep() {
 }
 
 // enough is how long a load lasts in which everything happens at least once.
-const enough = 25 * time.Second
+const enough = time.Minute
 
 // proves fails a soak in which nothing happened: it would find nothing.
 func (s *soak) proves(length time.Duration) {

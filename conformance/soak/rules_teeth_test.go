@@ -185,7 +185,7 @@ func TestCheckerAccepts(t *testing.T) {
 	}
 }
 
-// What a failover made the store forget is counted, and is no violation; what
+// What a store may have forgotten is counted, and is no violation; what
 // happened when nothing could be forgotten is.
 func TestCheckerCountsLosses(t *testing.T) {
 	lost := told(simple("r/k"), event{At: ms(100), Kind: evLosing}, event{At: ms(500), Kind: evKept},

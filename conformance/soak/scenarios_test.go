@@ -26,14 +26,20 @@ type scenario interface {
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds()+1, 10) }
 
 // single is one server with an append-only file, which is killed and started
-// again. Nothing may be lost.
+// again.
 type single struct {
 	server *redistest.Server
 	kills  bool
+	// postpones: the server confirms writes that it hasn't handed to the kernel yet.
+	// With appendfsync everysec it does so for as long as an fsync is under way, up
+	// to two seconds (flushAppendOnlyFile in Redis' aof.c); with always it never
+	// does.
+	postpones bool
 }
 
 func startSingle(t *testing.T, fsync string) *single {
-	return &single{server: redistest.Start(t, "--appendonly", "yes", "--appendfsync", fsync), kills: true}
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", fsync)
+	return &single{server: server, kills: true, postpones: fsync != "always"}
 }
 
 func (sc *single) kind() string      { return "single" }
@@ -49,11 +55,41 @@ func (sc *single) act(ctx context.Context, s *soak, random *rand.Rand) {
 		func() {
 			s.control.Lock()
 			defer s.control.Unlock()
+			if sc.postpones {
+				from, ok := sc.written(random.IntN(30))
+				if !ok {
+					return
+				}
+				s.log.add(event{Kind: evLosing, At: from})
+				defer func() { s.log.add(event{Kind: evKept}) }()
+			}
 			s.silent(0, time.Second+reconnect)
 			s.note("kill and restart", "")
 			sc.server.Restart(s.t)
 		}()
 	}
+}
+
+// written looks at the server some times and returns when it was last known to
+// have handed everything to the kernel that it had confirmed.
+func (sc *single) written(looks int) (at int64, ok bool) {
+	conn, err := redistest.Dial(sc.server.Addr())
+	if err != nil {
+		return 0, false
+	}
+	defer conn.Close()
+	for deadline := time.Now().Add(10 * time.Second); looks > 0 || at == 0; looks-- {
+		before := now()
+		info, err := conn.Do("INFO", "persistence")
+		if err != nil || time.Now().After(deadline) {
+			return 0, false
+		}
+		if strings.Contains(info.(string), "aof_buffer_length:0\r\n") {
+			at = before
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return at, true
 }
 
 // replicated is a master and a replica behind sentinels, which fail over. What

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 func TestMain(m *testing.M) {
@@ -31,6 +33,7 @@ const (
 	mutantsEnv = "REPRISE_SOAK_MUTANTS"
 
 	standardLength = 12 * time.Second // of all scenarios together
+	shortLength    = 4 * time.Second  // with go test -short
 	roundLength    = 15 * time.Second
 	slots          = 4
 	callers        = 8
@@ -40,6 +43,9 @@ const (
 func soakLength(t *testing.T, n int) time.Duration {
 	t.Helper()
 	total := standardLength
+	if testing.Short() {
+		total = shortLength
+	}
 	if text := os.Getenv(soakEnv); text != "" {
 		var err error
 		if total, err = time.ParseDuration(text); err != nil || total <= 0 {
@@ -74,7 +80,7 @@ func TestSoak(t *testing.T) {
 		"AOF_always":   func(t *testing.T) scenario { return startSingle(t, "always") },
 		"AOF_everysec": func(t *testing.T) scenario { return startSingle(t, "everysec") },
 		"Sentinel":     func(t *testing.T) scenario { return startReplicated(t) },
-		"Cluster":      func(t *testing.T) scenario { return &moving{cluster: startCluster(t)} },
+		"Cluster":      func(t *testing.T) scenario { return &moving{cluster: redistest.StartCluster(t, 3)} },
 	}
 	seed := soakSeed(t)
 	for _, name := range slices.Sorted(maps.Keys(scenarios)) {
@@ -131,24 +137,6 @@ func newSoak(t *testing.T, sc scenario, o options) *soak {
 	for i := range ledgerFiles {
 		s.tails = append(s.tails, &tail{path: ledgerPath(dir, i)})
 	}
-	s.network, err = openNetwork(sc.servers(), slots, o.network, o.times.Lease, o.seed, func(slot int) {
-		s.silent(s.fleet.in(slot), silence)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.fleet.stop()
-		if t.Failed() && !s.told { // a server did not do what it was told
-			s.well()
-			s.report()
-		}
-		s.network.close()
-		s.log.close()
-		if !t.Failed() {
-			os.RemoveAll(dir)
-		}
-	})
 	// Crashes go through the points in an order of the seed, so that each has its
 	// turn.
 	plans := rand.New(rand.NewPCG(o.seed, 2))
@@ -171,14 +159,32 @@ func newSoak(t *testing.T, sc scenario, o options) *soak {
 		}
 		return c
 	}}
+	s.network, err = openNetwork(sc.servers(), slots, o.network, o.times.Lease, o.seed, func(slot int) {
+		s.silent(s.fleet.in(slot), silence)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.fleet.stop()
+		if t.Failed() && !s.told { // a server did not do what it was told
+			s.well()
+			s.report()
+		}
+		s.network.close()
+		s.log.close()
+		if !t.Failed() {
+			os.RemoveAll(dir)
+		}
+	})
 	return s
 }
 
 // crashWithin is after how many visits of a point a crash comes at the latest:
 // some are seldom visited.
 var crashWithin = map[string]int{
-	"before claim": 40, "claim in flight": 40, "claim applied": 20, "before effect": 15, "after effect": 15,
-	"before commit": 20, "commit in flight": 20, "commit applied": 20, "answered": 80, "waiting": 8, "renewing": 3, "reconciling": 2,
+	"before claim": 20, "claim in flight": 20, "claim applied": 12, "before effect": 8, "after effect": 8,
+	"before commit": 12, "commit in flight": 12, "commit applied": 12, "answered": 50, "waiting": 4, "renewing": 2, "reconciling": 1,
 }
 
 func (s *soak) config(id int, client string) config {
