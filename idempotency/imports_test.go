@@ -29,7 +29,8 @@ var mayImport = map[string][]string{
 	"./backends/redigo":       {module + "backends/redigo", module + "backends/internal", module + "backend", "github.com/gomodule/redigo"},
 	"./backends/rueidis":      {module + "backends/rueidis", module + "backends/internal", module + "backend", "github.com/redis/rueidis", "golang.org/x/sys"},
 	"./backends/internal/...": {module + "backends/internal", module + "backend"},
-	"./internal/redistest":    {module + "internal/redistest", "github.com/alicebob/miniredis/v2", "github.com/yuin/gopher-lua"},
+	"./internal/embedded":     {module + "internal/embedded", "github.com/alicebob/miniredis/v2", "github.com/yuin/gopher-lua"},
+	"./internal/redistest":    {module + "internal", "github.com/alicebob/miniredis/v2", "github.com/yuin/gopher-lua"},
 }
 
 func TestImportRules(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/reprise-go/reprise/internal/embedded"
 )
 
 func main() { os.Exit(run()) }
@@ -65,11 +67,12 @@ func runExample(ctx context.Context, naive bool) (err error) {
 	}
 	redis, how := "", "without the library"
 	if !naive {
-		var stop func()
-		if redis, how, stop, err = startRedis(ctx); err != nil {
+		server, err := embedded.Redis(ctx)
+		if err != nil {
 			return err
 		}
-		defer stop()
+		defer server.Stop()
+		redis, how = server.Addr, "sharing "+server.String()
 	}
 
 	out := newProgress(os.Stdout, len(payments))

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // asProgram makes the test binary the program itself: with -race, its processes
@@ -127,7 +128,7 @@ func TestEmbeddedRedis(t *testing.T) {
 
 // Twice on one server: a run must not replay the one before.
 func TestRedisServer(t *testing.T) {
-	addr := redisServer(t)
+	addr := redistest.Address(t)
 	for range 2 {
 		output, status := runProgram(t, addr)
 		expectEachKeyChargedOnce(t, output, status)

@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/reprise-go/reprise/internal/embedded"
 )
 
 func main() { os.Exit(run()) }
@@ -52,11 +54,11 @@ func run() int {
 func runExample(ctx context.Context, svgFile string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("not finished within %v", deadline))
 	defer cancel()
-	redis, how, stopRedis, err := startRedis(ctx)
+	redis, err := embedded.Redis(ctx)
 	if err != nil {
 		return err
 	}
-	defer stopRedis()
+	defer redis.Stop()
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -71,9 +73,9 @@ func runExample(ctx context.Context, svgFile string) error {
 	// would replay the first one.
 	namespace := fmt.Sprintf("example-tracing-%d", time.Now().UnixNano())
 	s.command = func(name string) *exec.Cmd {
-		return exec.Command(self, "-process", name, "-redis", redis, "-network", bankURL, "-namespace", namespace)
+		return exec.Command(self, "-process", name, "-redis", redis.Addr, "-network", bankURL, "-namespace", namespace)
 	}
-	fmt.Printf("two processes of a payments API, %s\n", how)
+	fmt.Printf("two processes of a payments API, sharing %s\n", redis)
 	told := s.tell(ctx)
 	if told != nil && ctx.Err() != nil {
 		told = context.Cause(ctx)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"github.com/reprise-go/reprise/internal/embedded"
 )
 
 // Mini starts a miniredis, which expires nothing by itself: only its FastForward
@@ -22,24 +24,5 @@ func Mini(tb testing.TB) *miniredis.Miniredis {
 // Tick makes the miniredis' clock follow real time until the test ends.
 func Tick(tb testing.TB, mini *miniredis.Miniredis) {
 	tb.Helper()
-	done, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		ticker := time.NewTicker(5 * time.Millisecond)
-		defer ticker.Stop()
-		last := time.Now()
-		for {
-			select {
-			case now := <-ticker.C:
-				mini.FastForward(now.Sub(last))
-				last = now
-			case <-done:
-				return
-			}
-		}
-	}()
-	tb.Cleanup(func() {
-		close(done)
-		<-stopped
-	})
+	tb.Cleanup(embedded.FollowRealTime(mini, 5*time.Millisecond))
 }
