@@ -31,7 +31,8 @@ type tab struct {
 func open(t *testing.T, url string) *tab {
 	t.Helper()
 	path := chromium(t)
-	allocator, cancel := chromedp.NewExecAllocator(t.Context(),
+	// Not in t.Context, which ends before the browser is closed.
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
@@ -57,7 +58,7 @@ func open(t *testing.T, url string) *tab {
 	}()
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil { // before the directory of its data is removed
-			t.Logf("ending chromium: %v", err)
+			t.Errorf("ending chromium: %v", err)
 		}
 		cancel()
 		<-listened

@@ -23,6 +23,8 @@ function connect() {
     for (const account of change.accounts ?? []) state.accounts.set(account.order, account);
     if (change.counters) state.counters = change.counters;
     if (change.world) {
+      // Another run of the program, with other instances: this page's order is gone.
+      if (state.world && String(state.world.lanes) !== String(change.world.lanes)) location.reload();
       state.world = change.world;
       drawWorld();
     }
@@ -58,7 +60,7 @@ function drawCounters() {
   }
   const all = [
     ["requests", "requests", c.requests],
-    ["ran", "times the handler ran", c.ran],
+    ["ran", "handler ran", c.ran],
     ["waited", "waited for it", c.waited],
     ["replayed", "replayed", c.replayed],
     ["lost", "answers lost", c.lost],
@@ -335,7 +337,7 @@ async function open() {
 
 $("curl").textContent = `curl -sS ${location.origin}/v1/orders -H 'Idempotency-Key: order-1' -d '{"amount": 4200, "currency": "usd"}'
 
-# with the id that it answered; twice, and with another amount
+# with the id that it answered: send it twice, and then with another amount
 curl -sSi ${location.origin}/v1/payments -H 'Idempotency-Key: payment-1' \\
   -d '{"order": "pi_...", "amount": 4200, "currency": "usd", "source": "tok_visa"}'
 curl -sS ${location.origin}/v1/payments/ch_...`;

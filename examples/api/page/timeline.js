@@ -93,6 +93,7 @@ function newView() {
       signature = next;
       setText(title, titleOf(burst));
       setText(about, summary(burst));
+      header.title = `Idempotency-Key: ${burst.rows[0].key || "missing"}`;
       for (const row of burst.rows) {
         let line = lines.get(row.id);
         if (!line) {
@@ -108,7 +109,9 @@ function newView() {
 
 function titleOf(burst) {
   const what = { "/v1/payments": "Payment", "/v1/orders": "Order", "/v1/refunds": "Refund" }[burst.rows[0].path] ?? burst.rows[0].path;
-  return `${what}${burst.rows[0].naive ? " without the library" : ""}, ${new Date(burst.from).toLocaleTimeString()}`;
+  const { naive, key } = burst.rows[0];
+  const short = key.length > 13 ? `${key.slice(0, 8)}…` : key;
+  return `${what}${naive ? " without the library" : ""}, ${new Date(burst.from).toLocaleTimeString()}, ${key ? `key ${short}` : "no key"}`;
 }
 
 function summary(burst) {
@@ -119,7 +122,7 @@ function summary(burst) {
   const n = burst.rows.length;
   const seconds = ((burst.to - burst.from) / 1000).toFixed(1);
   return `${n} ${n === 1 ? "request" : "requests"} in ${seconds} s: ` + (parts.filter(([c]) => c > 0).map(([c, what]) => `${c} ${what}`).join(", ") || "under way")
-    + `. Key ${burst.rows[0].key || "missing"}`;
+    + ``;
 }
 
 const ran = (row) => (row.steps ?? []).some((s) => s.kind === "action");
