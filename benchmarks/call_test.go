@@ -19,7 +19,7 @@ func BenchmarkFloor(b *testing.B) {
 			r := newRig(b, client)
 			for _, what := range []string{"set", "2set", "get"} {
 				b.Run(what, func(b *testing.B) {
-					for _, size := range sizes {
+					for _, size := range upTo(sizes...) {
 						b.Run(sizeName(size), func(b *testing.B) {
 							atEach(b, r, false, func(b *testing.B, c int) {
 								contender := r.floor(b, what, payloadOf(size))
@@ -70,7 +70,7 @@ func BenchmarkBare(b *testing.B) {
 			r := newRig(b, client)
 			for _, what := range []string{"fresh", "replay"} {
 				b.Run(what, func(b *testing.B) {
-					for _, size := range sizes {
+					for _, size := range upTo(sizes...) {
 						b.Run(sizeName(size), func(b *testing.B) {
 							atEach(b, r, false, func(b *testing.B, c int) {
 								against := r.against(b, what, payloadOf(size), c)

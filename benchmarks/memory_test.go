@@ -42,7 +42,7 @@ func TestMemoryPerRecord(t *testing.T) {
 func BenchmarkRecord(b *testing.B) {
 	for _, record := range records {
 		b.Run(record.name, func(b *testing.B) {
-			if measure.PlanOf().Smoke() {
+			if measure.PlanOf().Short() {
 				memoryPerRecord(b, record.full, 100)
 				return
 			}

@@ -72,18 +72,6 @@ func measured(n int) int {
 	return n
 }
 
-// upTo are the counts, without those that take seconds where time is short.
-func upTo(counts ...int) []int {
-	plan := measure.PlanOf()
-	switch {
-	case plan.Smoke():
-		return counts[:1]
-	case plan.Short():
-		return counts[:len(counts)-1]
-	}
-	return counts
-}
-
 func heap() float64 {
 	runtime.GC()
 	runtime.GC()
@@ -192,7 +180,11 @@ func scalePayload(b *testing.B) {
 				what = []string{"fresh", "hot"}
 			}
 			for _, what := range what {
-				for _, size := range []int{0, 128, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20} {
+				sizes := []int{0, 128, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20}
+				if measure.PlanOf().Short() {
+					sizes = []int{128, 4 << 10, 64 << 10}
+				}
+				for _, size := range sizes {
 					b.Run(what+"/size="+sizeName(size), func(b *testing.B) {
 						a := r.against(b, what, payloadOf(size), 1)
 						measure.Against(b, a.options(1), a.call(r.x), a.floor)

@@ -176,4 +176,17 @@ func pin(b *testing.B, pids ...int) {
 	b.Cleanup(restore)
 }
 
+// upTo are sizes or counts that grow, without the last of them where time is
+// short, and only the first in a smoke run.
+func upTo(counts ...int) []int {
+	plan := measure.PlanOf()
+	switch {
+	case plan.Smoke():
+		return counts[:1]
+	case plan.Short():
+		return counts[:len(counts)-1]
+	}
+	return counts
+}
+
 func splitLines(text string) []string { return strings.Split(strings.TrimSpace(text), "\n") }

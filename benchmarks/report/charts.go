@@ -195,7 +195,7 @@ func waiterChart(r *results) (*plot.Plot, vg.Length) {
 // payloadChart shows the ratio to the floor by size.
 func payloadChart(r *results) (*plot.Plot, vg.Length) {
 	return lineChart(r, []series{{"go-redis", "Scale/payload/goredis/fresh/size="}, {"rueidis", "Scale/payload/rueidis/fresh/size="}, {"redigo", "Scale/payload/redigo/fresh/size="}},
-		"x-floor", "bytes of the answer", "fresh call, share of two SETs", false)
+		"x-floor", "size of the answer", "fresh call, share of two SETs", false)
 }
 
 type series struct{ label, prefix string }
@@ -205,7 +205,7 @@ type series struct{ label, prefix string }
 func lineChart(r *results, all []series, unit, x, y string, logarithmic bool) (*plot.Plot, vg.Length) {
 	p := plot.New()
 	p.X.Label.Text, p.Y.Label.Text = x, y
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, decades{}
+	p.X.Scale = plot.LogScale{}
 	if logarithmic {
 		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, decades{}
 	} else {
@@ -214,6 +214,7 @@ func lineChart(r *results, all []series, unit, x, y string, logarithmic bool) (*
 	p.Legend.Top, p.Legend.Left = true, true
 	p.Add(lines())
 	found := false
+	ticks := map[float64]string{} // where something was measured
 	for i, s := range all {
 		var points plotter.XYs
 		for _, name := range r.below(s.prefix) {
@@ -221,6 +222,7 @@ func lineChart(r *results, all []series, unit, x, y string, logarithmic bool) (*
 			value, measured := r.get(name, unit)
 			if ok && measured && at > 0 && (value > 0 || !logarithmic) {
 				points = append(points, plotter.XY{X: at, Y: value})
+				ticks[at] = thousandsIn(strings.TrimPrefix(name, s.prefix))
 			}
 		}
 		if len(points) < 2 {
@@ -239,12 +241,30 @@ func lineChart(r *results, all []series, unit, x, y string, logarithmic bool) (*
 	if !found {
 		return nil, 0
 	}
+	var marks plot.ConstantTicks
+	for at, label := range ticks {
+		marks = append(marks, plot.Tick{Value: at, Label: label})
+	}
+	p.X.Tick.Marker = marks
 	if logarithmic {
 		p.Y.Max *= 3
 	} else {
 		p.Y.Max = max(1.05, p.Y.Max*1.25)
 	}
 	return p, 9 * vg.Centimeter
+}
+
+// thousandsIn separates the thousands of a number, and a unit from its number.
+func thousandsIn(text string) string {
+	if n, err := strconv.Atoi(text); err == nil && n >= 1000 {
+		return strconv.Itoa(n/1000) + "," + text[len(text)-3:]
+	}
+	for _, unit := range []string{"MiB", "KiB", "B"} {
+		if head, found := strings.CutSuffix(text, unit); found {
+			return head + " " + unit
+		}
+	}
+	return text
 }
 
 // parseSize reads "10000", "128B", "16KiB", "1MiB".

@@ -32,7 +32,7 @@ Only ratios mean something on another machine. A ratio is one of throughputs, 1 
 		{"Bare protocol", r.unitTable("Bare/", [2]string{"ns/op", "ns"}, [2]string{"x-floor", "of the floor"})},
 	} {
 		if s.text != "" {
-			fmt.Fprintf(&b, "## %s\n\n%s\n", s.title, s.text)
+			fmt.Fprintf(&b, "## %s\n\n%s\n\n", s.title, strings.TrimSpace(s.text))
 		}
 	}
 	if len(charts) > 0 {
@@ -142,5 +142,5 @@ func waitSection(r *results) string {
 			b.WriteString(s.text + "\n\n" + s.table + "\n")
 		}
 	}
-	return strings.TrimRight(b.String(), "\n")
+	return b.String()
 }

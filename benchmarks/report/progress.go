@@ -56,5 +56,7 @@ func (p *progress) end(j job) {
 	p.done++
 	p.left -= j.estimate
 	p.expected += j.estimate
-	p.spent += p.now().Sub(p.begun)
+	took := p.now().Sub(p.begun)
+	p.spent += took
+	fmt.Fprintf(p.out, "  %s took %v\n", j.name, took.Round(time.Second))
 }

@@ -9,20 +9,21 @@ import (
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // save writes a plot as SVG. The font is one that few have installed: whatever
 // has no serifs will do.
 func save(p *plot.Plot, path string, width, height vg.Length) error {
-	writer, err := p.WriterTo(width, height, "svg")
-	if err != nil {
-		return err
-	}
+	canvas := vgsvg.New(width, height)
+	margin := vg.Points(10)
+	p.Draw(draw.Crop(draw.New(canvas), margin, -2*margin, margin, -margin))
 	var buffer bytes.Buffer
-	if _, err := writer.WriteTo(&buffer); err != nil {
+	if _, err := canvas.WriteTo(&buffer); err != nil {
 		return err
 	}
-	text := strings.ReplaceAll(buffer.String(), "font-family:'Liberation Sans'", "font-family:'Liberation Sans',Arial,Helvetica,sans-serif")
+	text := strings.ReplaceAll(buffer.String(), "font-family:Liberation Sans;", "font-family:'Liberation Sans',Arial,Helvetica,sans-serif;")
 	return os.WriteFile(path, []byte(text), 0o644)
 }
 
