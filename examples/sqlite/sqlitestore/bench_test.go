@@ -6,4 +6,4 @@ import (
 	"github.com/reprise-go/reprise/conformance"
 )
 
-func BenchmarkConformance(b *testing.B) { conformance.RunBenchmarks(b, newHarness()) }
+func BenchmarkConformance(b *testing.B) { conformance.RunBenchmarks(b, newHarness(newGate())) }

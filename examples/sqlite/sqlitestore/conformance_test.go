@@ -11,12 +11,11 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	conformance.Run(t, newHarness())
+	conformance.Run(t, newHarness(newGate()))
 }
 
 // newHarness gives the suite all that it can use: no rule is skipped.
-func newHarness() conformance.Harness {
-	g := newGate()
+func newHarness(g *gate) conformance.Harness {
 	var mu sync.Mutex
 	files := make(map[string]bool) // of the stores that are open: several, for the rules run in parallel
 	return conformance.Harness{

@@ -17,6 +17,7 @@ type gate struct {
 	open   chan struct{} // closed: calls go through
 	cuts   atomic.Int64  // connections made before the latest cut are dead
 	opened atomic.Int64
+	noSync bool        // commits don't wait for the disk
 	lose   atomic.Bool // the next COMMIT is done, and reported as failed
 }
 
@@ -56,6 +57,11 @@ func (c gatedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if c.gate.noSync {
+		if _, err := conn.(driver.ExecerContext).ExecContext(ctx, "PRAGMA synchronous = OFF", nil); err != nil {
+			return nil, err
+		}
 	}
 	c.gate.opened.Add(1)
 	return &gatedConn{conn, c.gate, c.gate.cuts.Load()}, nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 
 	"github.com/reprise-go/reprise/backend"
 )
@@ -104,17 +105,18 @@ func open(file string, options Options, wrap func(driver.Connector) driver.Conne
 	}
 	s.waiters.follow = func(ctx context.Context) { s.follow(ctx, options.PollInterval) }
 
-	ctx, cancel := context.WithTimeout(context.Background(), options.LockTimeout)
-	defer cancel()
-	if err := s.createTables(ctx); err != nil {
+	ctx := context.Background() // the busy timeout bounds what is done here
+	if err := s.createTables(ctx, options.LockTimeout); err != nil {
 		return nil, failed("open", s.certain(err))
 	}
 	if s.write, err = prepare(ctx, s.writer); err == nil {
 		s.read, err = prepare(ctx, s.reader)
 	}
+	if code(err) == lib.SQLITE_ERROR { // IF NOT EXISTS is content with any table of that name
+		err = fmt.Errorf("%w: the tables are not this package's: %w", backend.ErrCorrupt, err)
+	}
 	if err != nil {
-		// IF NOT EXISTS is content with any table of that name.
-		return nil, fmt.Errorf("sqlitestore: %w: the tables are not this package's: %w", backend.ErrCorrupt, err)
+		return nil, failed("open", s.certain(err))
 	}
 	return s, nil
 }
@@ -131,8 +133,8 @@ func dataSource(file string, options Options) string {
 
 // createTables makes the file a WAL database with our tables, where it isn't yet:
 // a process that starts must not need a lock that another one holds.
-func (s *Store) createTables(ctx context.Context) error {
-	if err := s.useWAL(ctx); err != nil {
+func (s *Store) createTables(ctx context.Context, patience time.Duration) error {
+	if err := s.useWAL(ctx, patience); err != nil {
 		return err
 	}
 	var made bool
@@ -153,19 +155,14 @@ func (s *Store) createTables(ctx context.Context) error {
 // useWAL sets what is a property of the file, and so not of the connection. Where
 // two processes change it together one is refused with SQLITE_BUSY at once,
 // whatever the busy timeout, so that it is repeated.
-func (s *Store) useWAL(ctx context.Context) error {
-	for {
+func (s *Store) useWAL(ctx context.Context, patience time.Duration) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		var mode string
 		err := s.writer.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
 		switch {
 		case err == nil && mode != "wal":
 			return fmt.Errorf("%w: the file can't be used in WAL mode, only in mode %s", backend.ErrPermanent, mode)
-		case err == nil || !busy(err):
-			return err
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
+		case err == nil, !busy(err), time.Now().After(deadline):
 			return err
 		}
 	}
