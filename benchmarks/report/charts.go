@@ -178,9 +178,10 @@ func rivalChart(r *results) (*plot.Plot, vg.Length) {
 		if err != nil {
 			return nil, 0
 		}
-		bars.Horizontal, bars.LineStyle.Width, bars.Color = true, 0, []color.Color{faint, colors[0]}[i]
+		bars.Horizontal, bars.LineStyle.Width, bars.Color = true, 0, []color.Color{ink, colors[0]}[i]
 		p.Add(bars)
 	}
+	p.X.Max = max(p.X.Max, 1)
 	p.NominalY(names...)
 	p.Y.Tick.Width = 0
 	return p, vg.Length(len(names))*0.8*vg.Centimeter + 3*vg.Centimeter
