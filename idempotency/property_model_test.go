@@ -29,6 +29,7 @@ type model struct {
 
 // tokenLife is what was sent with a token.
 type tokenLife struct {
+	line    *line
 	seen    uint64
 	until   time.Time // until when an answered request proves its lease
 	endings map[backend.Ending]bool
@@ -66,6 +67,7 @@ type propRun struct {
 	epoch int
 	text  string // unique
 	ended time.Time
+	cut   bool   // its ctx had ended before it did
 	how   string // value, declined, ignored, panic, goexit, cut; dead: its process died
 }
 
@@ -129,7 +131,7 @@ func (m *model) claimSent(l *line, key string, request backend.ClaimRequest) {
 		m.breaks("key %q: token %x was used for two intentions", key, request.Token[:3])
 	}
 	if !request.Renewal {
-		life.seen = request.Seen
+		life.line, life.seen = l, request.Seen
 	}
 }
 
@@ -195,6 +197,14 @@ func (m *model) applied(key, what string, apply func() error) error {
 			t.epoch = life.epoch // re-created or revived
 		} else {
 			life.takes[after.Fence] = &take{token: after.Token, epoch: life.epoch, before: before}
+		}
+	case after.State == backend.Abandoned && strings.HasPrefix(what, "abandon"):
+		if t := life.takes[after.Fence]; t != nil {
+			for _, r := range t.runs {
+				if r.how == "ignored" && !r.cut {
+					m.breaks("key %q: abandoned, but the run %s under fence %d ended in a harmless error", key, r.text, r.fence)
+				}
+			}
 		}
 	case after.State == backend.Completed && before.State != backend.Completed:
 		life.outcomes = append(life.outcomes, &outcome{record: after, from: time.Now(), to: time.Now().Add(after.Remaining)})
@@ -286,9 +296,30 @@ func (m *model) starts(r *propRun, key string, attempt uint32) {
 func (m *model) ends(r *propRun, key, how string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r.how, r.ended = how, time.Now()
+	r.how, r.ended, r.cut = how, time.Now(), r.ctx.Err() != nil
 	delete(m.key(key).active, r)
 	m.note("key %q: %s ends in %s", key, r.text, how)
+}
+
+// checkTokens expects every claim that a process got to have been ended by it,
+// unless it died, or nobody told it and it was overtaken.
+func (m *model) checkTokens() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, life := range m.keys {
+		overtaken := map[uint64]bool{}
+		for _, next := range life.takes {
+			overtaken[next.before.Fence] = true
+		}
+		for fence, t := range life.takes {
+			if overtaken[fence] || t.epoch != life.epoch {
+				continue
+			}
+			if token := m.token(t.token); len(token.endings) == 0 && token.line != nil && !token.line.isDead() {
+				m.breaks("key %q: fence %d was given to a process that never ended its claim", key, fence)
+			}
+		}
+	}
 }
 
 // epochAt is the epoch that a key was in.

@@ -41,6 +41,26 @@ type line struct {
 	mu     sync.Mutex
 	paused chan struct{} // closed when the process goes on; nil while it isn't paused
 	dead   bool
+	slow   time.Duration // by how much the reply to the next claim is late
+}
+
+// slowReply holds the reply to a claim back that is on its way to its sender.
+func (l *line) slowReply(ctx context.Context) error {
+	l.mu.Lock()
+	d := l.slow
+	l.slow = 0
+	l.mu.Unlock()
+	if d == 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (l *line) pause() {
@@ -116,6 +136,9 @@ func (l *line) Claim(ctx context.Context, key string, request backend.ClaimReque
 	l.model.claimSent(l, key, request)
 	sent := time.Now()
 	record, err := l.send(ctx, true, func(ctx context.Context) (backend.Record, error) { return l.next.Claim(ctx, key, request) })
+	if late := l.slowReply(ctx); late != nil {
+		return backend.Record{}, late
+	}
 	if err == nil && record.State == backend.Claimed && record.Token == request.Token {
 		l.model.proven(request.Token, sent)
 	}

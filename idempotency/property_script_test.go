@@ -17,7 +17,7 @@ type step struct {
 	key     int
 	call    callStep
 	for_    time.Duration // sleep, and how late or slow a fault makes a request
-	fault   string        // lose the reply, not applied, late, delay
+	fault   string        // lose the reply, not applied, late, delay, slow reply
 	verb    faults.Verb   // of the requests that a fault counts; zero: all
 	nth     int           // of those requests; of the calls, for cancel
 }
@@ -68,7 +68,7 @@ func (s step) String() string {
 			what = s.verb.String()
 		}
 		line := fmt.Sprintf("%s %d of process %d from now on: %s", what, s.nth, s.process, s.fault)
-		if s.fault == "late" || s.fault == "delay" {
+		if s.fault == "late" || s.fault == "delay" || s.fault == "slow reply" {
 			line += fmt.Sprintf(" by %v", s.for_)
 		}
 		return line
@@ -135,7 +135,12 @@ func scripts() *rapid.Generator[script] {
 		case "cancel":
 			s.nth = rapid.IntRange(0, 20).Draw(t, "call")
 		case "fault":
-			s.fault = rapid.SampledFrom([]string{"lose the reply", "not applied", "late", "delay"}).Draw(t, "fault")
+			s.fault = rapid.SampledFrom([]string{"lose the reply", "not applied", "late", "delay", "slow reply"}).Draw(t, "fault")
+			if s.fault == "slow reply" {
+				s.verb, s.nth = faults.Claim, 1
+				s.for_ = rapid.SampledFrom([]time.Duration{propLease, 2 * propLease}).Draw(t, "by")
+				break
+			}
 			s.verb = rapid.SampledFrom([]faults.Verb{0, faults.Claim, faults.Commit, faults.Commit}).Draw(t, "verb")
 			s.nth = rapid.IntRange(1, 3).Draw(t, "nth")
 			s.for_ = rapid.SampledFrom([]time.Duration{propLease / 2, propLease, 2 * propLease}).Draw(t, "by")

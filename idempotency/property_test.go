@@ -123,6 +123,7 @@ func play(s script) *world {
 		w.checkCall(c)
 	}
 	w.checkRuns()
+	w.model.checkTokens()
 	w.checkKeys()
 	synctest.Wait()
 	return w
@@ -189,6 +190,12 @@ func (w *world) do(s step) {
 		p.line.resume()
 	case "fault":
 		p.undisturbed = false
+		if s.fault == "slow reply" {
+			p.line.mu.Lock()
+			p.line.slow = s.for_
+			p.line.mu.Unlock()
+			return
+		}
 		var match func(faults.Call) bool
 		if s.verb != 0 {
 			match = faults.Of(s.verb)
