@@ -12,11 +12,13 @@
 //	Floor/CLIENT/WHAT/SIZE/c=N   set, 2set, get
 //	Bare/CLIENT/WHAT/SIZE/c=N    fresh, replay: the protocol alone
 //	Call/CLIENT/WHAT/SIZE/c=N    fresh, replay, hot: calls of an executor
-//	Local/WHAT                   the memory backend against x/sync/singleflight
+//	Local/WHAT                   the memory backend, and joining a call that runs in
+//	                             the process, against x/sync/singleflight
 //	Wake/CLIENT                  a waiter in another process
 //	Herd/CLIENT/WHERE/n=N        many callers of one key
 //	Callers/CLIENT/WHERE/n=N     the same with an action of 50 ms
 //	Error, Codec, Tracing, HTTP  what each costs
+//	Record/WHAT                  what a record costs the server's memory
 //	Scale/WHAT/...               keys, waiters, payload, renewals, pool
 //	Server/WHAT/SIZE             time in the server by command
 //

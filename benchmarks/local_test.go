@@ -8,9 +8,12 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/memory"
+	"github.com/reprise-go/reprise/benchmarks/internal/clients"
 	"github.com/reprise-go/reprise/benchmarks/internal/measure"
 	"github.com/reprise-go/reprise/idempotency"
+	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // BenchmarkLocal is an executor on the memory backend against the Do of
@@ -30,7 +33,18 @@ func BenchmarkLocal(b *testing.B) {
 			}
 		})
 	}
-	b.Run("joined", joined)
+	b.Run("joined/memory", func(b *testing.B) {
+		store := memory.New()
+		b.Cleanup(func() { store.Close() })
+		joined(b, store)
+	})
+	for _, client := range clients.Distinct() {
+		b.Run("joined/"+client.Name, func(b *testing.B) {
+			store := client.Open(b, redistest.Address(b), nil)
+			clients.Warm(b, store)
+			joined(b, store)
+		})
+	}
 }
 
 // memoryCalls are calls on a memory backend of their own.
@@ -84,10 +98,8 @@ func local(b *testing.B, what string, goroutines int) {
 // joined is the price of a call that finds its key running in its process: the
 // CPU time of 128 callers that join and get the answer, in turn with that of
 // singleflight's. By CPU time, because they sleep most of the time.
-func joined(b *testing.B) {
+func joined(b *testing.B, store backend.Backend) {
 	const callers = 128
-	store := memory.New()
-	defer store.Close()
 	x := newExecutor(b, store, idempotency.Options{})
 	var flights singleflight.Group
 	ctx, cancel := context.WithCancel(b.Context())

@@ -98,7 +98,7 @@ var goals = []goal{
 		timesAtMost(`Local/replay/c=1`, "x-floor", 5), atMost(`Local/replay/c=1`, "allocs/op", 6.5),
 	}},
 	{"joining a running call, against singleflight", "at most 4 times its time", []term{
-		timesAtMost(`Local/joined`, "x-floor", 4),
+		timesAtMost(`Local/joined/memory`, "x-floor", 4),
 	}},
 }
 
