@@ -35,11 +35,18 @@ func TestConcurrentDuplicates(t *testing.T) {
 			for range 2 {
 				protected := newMiddleware(t, newExecutor(t, store, idempotency.Options{}), idemhttp.Options{})(handler)
 				server := start(t, protocol, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodGet {
+						return
+					}
 					if arrived.Add(1) == requests {
 						close(all)
 					}
 					protected.ServeHTTP(w, r)
 				}))
+				// One connection for all streams, rather than a handshake for each.
+				greeting := request(t, server.URL, "", "")
+				greeting.Method = http.MethodGet
+				send(t, server.Client(), greeting)
 				servers = append(servers, server)
 			}
 			answers := make([]answer, requests)
