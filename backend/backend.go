@@ -149,7 +149,8 @@ type CommitRequest struct {
 	LeaseHeld bool
 	// Fingerprint, Metadata, Attempt and Fence are those of the claim. They are
 	// stored only where the key is unknown to the store. Attempt and Fence may be
-	// zero where the sender was never told.
+	// zero where the sender was never told; an Attempt of zero is stored as it is,
+	// and the next taking is attempt 1.
 	Fingerprint []byte
 	Metadata    []byte
 	Attempt     uint32
@@ -178,7 +179,8 @@ type Record struct {
 	// by Wait and Fetch, and by a Claim that lost, and greater than zero there.
 	LeaseLeft time.Duration
 	// Remaining is how long the store still keeps the record: set by Fetch. For a
-	// claimed record it is LeaseLeft and the Keep after it.
+	// claimed record it is LeaseLeft and the Keep after it. Other verbs may set it
+	// too.
 	Remaining time.Duration
 }
 

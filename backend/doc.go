@@ -44,8 +44,11 @@
 // than the record's (1 where the key was unknown), fence the greater of the
 // record's fence + 1 and the request's Fence (and at least 1), fingerprint,
 // metadata and Keep of the request, and a lease that ends Lease after the store
-// applied the request. A store MUST be able to tell a lease that lapsed from one
-// that was ended by Abandon: the holder may revive the first, never the second.
+// applied the request. (A store whose change becomes visible only after it has
+// read its clock, by a commit that waits for a disk for example, counts from that
+// reading. A lease MUST NOT end earlier than Lease after the request was sent.)
+// A store MUST be able to tell a lease that lapsed from one that was ended by
+// Abandon: the holder may revive the first, never the second.
 //
 // # Commit
 //
@@ -71,8 +74,8 @@
 // that isn't applied MUST change nothing, not even how long a record is kept. A
 // Complete that is repeated changes nothing either; whether a repeated Release
 // keeps its record for the new Keep is the store's choice. A taking of a record
-// whose fence is MaxFence-1 has no fence to give: it is an error, and changes
-// nothing.
+// whose fence is MaxFence-1 has no fence to give: it is an [ErrPermanent], and
+// changes nothing.
 //
 // A commit wakes everybody who waits for the key, in every process: without
 // waiting for it, and without failing when that fails, for a wake-up is a hint.
@@ -101,8 +104,12 @@
 // [ErrSuperseded] are told by errors.Is; every other error of a Claim or a
 // Commit means that nobody knows whether it was applied. They MUST wrap the
 // error of the client below. When the ctx has ended, errors.Is(err, ctx.Err())
-// MUST hold, and a verb that is called with such a ctx MUST have no effect. A failure MUST never be reported as a record: neither "not
-// acquired" nor "unknown key" may stand for "the store did not answer".
+// MUST hold, and a verb that is called with such a ctx MUST have no effect. A
+// failure MUST never be reported as a record: neither "not acquired" nor "unknown
+// key" may stand for "the store did not answer". A lack that may pass (a full
+// disk, memory, an exhausted pool, a lock that was not had in time) is
+// ErrNotApplied. ErrClosed says nothing of a request that was under way when
+// Close came.
 //
 // # Clocks
 //
@@ -110,12 +117,17 @@
 // used once, for [ClaimRequest.Fence], which matters only when the store has
 // forgotten the key. A store without a clock may treat a lease as lapsed when it
 // has itself seen the same fence unrenewed for the lease's length. Durations are
-// rounded up to whole milliseconds or finer, never down.
+// rounded up to whole milliseconds or finer, never down; where the clock itself
+// is rounded down, a lease is over only when the clock shows more than its end. A
+// record and the clock that it is judged by MUST belong together: a row that is
+// read without a lock, and judged by a later reading of the clock, looks
+// abandoned where it was renewed in between.
 //
 // # Concurrency
 //
 // Every verb MUST be safe for concurrent use and return within its ctx, also
-// when the server is silent. The interfaces of this package never grow: what
+// when the server is silent; what goes on of it after that MUST NOT use the
+// request's slices, which are the caller's again. The interfaces of this package never grow: what
 // more a store can do comes as optional interfaces with one method, like
 // [Forgetter]. A backend that has something to close implements io.Closer;
 // Close MUST wake everybody who waits with ErrClosed, and every verb that is
