@@ -7,7 +7,8 @@
 --          where the key must be unknown; empty: a renewal
 --
 -- Returns {frame, PTTL} as they stand afterwards, {'', -2} for an unknown key.
--- Error BADFRAME, without effect, where the key holds no record.
+-- Errors, without effect: BADFRAME where the key holds no record, FENCESPENT where
+-- its fence can't grow any more.
 
 local key, mine, seen = KEYS[1], ARGV[1], ARGV[3]
 local lease = tonumber(ARGV[2])
@@ -46,5 +47,7 @@ end
 
 local attempt = math.min(number(sub(f, 19, 22)) + 1, 4294967295)
 local fence = math.max(number(seen) + 1, number(sub(mine, 23, 29)))
-if fence > 9007199254740991 then return corrupt() end
+if fence > 9007199254740991 then
+  return redis.error_reply('FENCESPENT the key has the highest fence that there is')
+end
 return store(sub(mine, 1, 18) .. bytes(attempt, 4) .. bytes(fence, 7) .. sub(mine, 30), sub(mine, 33, 37))

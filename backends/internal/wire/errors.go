@@ -31,6 +31,7 @@ var replies = []struct {
 	{"ERR max number of clients reached", backend.ErrNotApplied},
 	{"ERR max number of clients + cluster", backend.ErrNotApplied},
 
+	{"FENCESPENT ", backend.ErrPermanent},
 	{"NOAUTH ", backend.ErrPermanent},
 	{"WRONGPASS ", backend.ErrPermanent},
 	{"NOPERM ", backend.ErrPermanent},

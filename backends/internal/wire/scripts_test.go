@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"errors"
 	"bytes"
 	"fmt"
 	"strconv"
@@ -409,6 +410,16 @@ func TestFenceGrowsOverTheClock(t *testing.T) {
 		take.Seen, take.Fence = backend.MaxFence-2, backend.MaxFence-1
 		if got := s.claim(key, take); got.Fence != backend.MaxFence-1 || got.Attempt != 3 {
 			t.Errorf("fence %d, attempt %d", got.Fence, got.Attempt)
+		}
+		_, _ = s.commitRaw(key, commitOf(backend.Token{7}, backend.Release, ""))
+		take = claimOf(mine)
+		take.Seen = backend.MaxFence - 1
+		_, err := s.claimRaw(key, take)
+		if err == nil || !errors.Is(wire.Classify(err.Error()), backend.ErrPermanent) {
+			t.Errorf("a taking of the highest fence got %v", err)
+		}
+		if record, err := s.look(key); err != nil || record.Fence != backend.MaxFence-1 || record.State != backend.Vacant {
+			t.Errorf("it left %+v, %v", record, err)
 		}
 	})
 }
