@@ -51,6 +51,18 @@
 // A backend without a network can be checked in bubbles of testing/synctest, see
 // [Rule.Run].
 //
+// # How the suite is tested
+//
+// The tests of this package hold a reference backend to the rules, and some 140
+// backends that are each wrong in one way: every one is failed by the rules that
+// it breaks, and every rule fails at least one. The backends over Redis have some
+// that are wrong on the wire. For the night there are runs that take longer:
+//
+//	go test ./conformance -run AllRules -v -args -all-rules              # which rules catch each wrong backend
+//	go test ./conformance -run Proof -timeout 1h -args -proof            # the right ones 200 times, on virtual clocks
+//	go test ./backends/internal/interop -run Proof -timeout 1h -args -proof # each client 20 times, on Redis
+//	go test ./backends/internal/interop -run WrongRedis -v -timeout 1h -args -all-rules
+//
 // # Benchmarks
 //
 // [RunBenchmarks] measures a backend by the same code as the backends of this

@@ -80,6 +80,8 @@ func (s *reference) commit(e *entry, request backend.CommitRequest) (*entry, err
 				from.record.Outcome = s.scratch
 			case "the retention is the lease":
 				from.end = max(from.leaseEnd, s.clock.now()+1)
+			case "lease and retention swapped":
+				from.end = s.clock.now() + long
 			case "outcomes end at NUL":
 				from.record.Outcome, _, _ = bytes.Cut(from.record.Outcome, []byte{0})
 			case "outcomes are text":
@@ -111,6 +113,8 @@ func (s *reference) commit(e *entry, request backend.CommitRequest) (*entry, err
 		switch s.bug {
 		case "a commit drops the fingerprint":
 			from.record.Fingerprint, from.record.Metadata = nil, nil
+		case "a commit drops the metadata":
+			from.record.Metadata = nil
 		case "a commit brings its fingerprint":
 			from.record.Fingerprint, from.record.Metadata = s.own(request.Fingerprint), s.own(request.Metadata)
 		case "the claim's Keep rules the end":

@@ -17,13 +17,15 @@ type reference struct {
 	clock *clock
 	bug   string
 
-	mu       sync.Mutex
-	entries  map[string]*entry
-	waiters  map[string]chan struct{}
-	silenced chan struct{} // closed unless the store is silent
-	fences   map[uint64]backend.Token
-	failing  int    // verbs that fail because connections were cut
-	scratch  []byte // of a bug
+	mu        sync.Mutex
+	entries   map[string]*entry
+	waiters   map[string]chan struct{}
+	silenced  chan struct{} // closed unless the store is silent
+	fences    map[uint64]backend.Token
+	processes int
+	skew      time.Duration // of the clock of who is looking, for a bug
+	failing   int           // verbs that fail because connections were cut
+	scratch   []byte        // of a bug
 }
 
 type entry struct {
@@ -32,6 +34,8 @@ type entry struct {
 	leaseEnd time.Duration
 	end      time.Duration
 	corrupt  bool
+	taken    time.Time     // by the clock of the process, for a bug
+	life     time.Duration // of its lease, for the same bug
 }
 
 // process is one connection to the store.
@@ -43,10 +47,18 @@ type process struct {
 	cache   map[string]backend.Record
 	blocked sync.Mutex
 	claimed map[backend.Token]bool
+	skew    time.Duration // of its clock, for a bug
 }
 
 func (s *reference) connect() *process {
-	return &process{reference: s, closed: make(chan struct{}), cache: map[string]backend.Record{}, claimed: map[backend.Token]bool{}}
+	p := &process{reference: s, closed: make(chan struct{}), cache: map[string]backend.Record{}, claimed: map[backend.Token]bool{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.is("each client's clock rules") {
+		p.skew = time.Duration(s.processes) * time.Hour
+	}
+	s.processes++
+	return p
 }
 
 func (s *reference) is(bug string) bool { return s.bug == bug }
@@ -62,6 +74,8 @@ func (s *reference) storageKey(key string) string {
 		return key + "."
 	case "keys are text":
 		return strings.ToValidUTF8(key, "\ufffd")
+	case "keys lose their colons":
+		return strings.ReplaceAll(key, ":", "")
 	case "keys cut off":
 		return key[:min(len(key), 255)]
 	}
@@ -87,11 +101,14 @@ func (s *reference) find(key string) *entry {
 }
 
 // state is that of the entry by now.
-func (s *reference) state(e *entry) backend.State { return s.stateAt(e, s.clock.now()) }
+func (s *reference) state(e *entry) backend.State { return s.stateAt(e, s.clock.now()+s.skew) }
 
 func (s *reference) stateAt(e *entry, now time.Duration) backend.State {
 	state := e.record.State
 	lapsed := now >= e.leaseEnd
+	if s.is("leases end by the claimer's clock") {
+		lapsed = time.Since(e.taken) >= e.life
+	}
 	if s.is("leases end early") {
 		lapsed = now >= e.leaseEnd-(e.leaseEnd-now)/2-e.keep
 	}
@@ -111,7 +128,7 @@ func (s *reference) show(e *entry) backend.Record {
 	r := e.record
 	// One look at the clock: a lease that ends between two would be live with
 	// nothing left.
-	now := s.clock.now()
+	now := s.clock.now() + s.skew
 	r.State = s.stateAt(e, now)
 	if !s.is("records are shared") {
 		r.Fingerprint, r.Metadata, r.Outcome = slices.Clone(r.Fingerprint), slices.Clone(r.Metadata), slices.Clone(r.Outcome)
@@ -146,7 +163,15 @@ func (s *reference) setLease(e *entry, lease time.Duration) {
 	if s.is("leases are cut to Keep") {
 		lease = min(lease, e.keep)
 	}
-	e.leaseEnd = s.clock.now() + s.round(lease)
+	e.taken = time.Now()
+	switch s.bug {
+	case "lease and Keep swapped":
+		lease, e.keep = e.keep, lease
+	case "lease and retention swapped":
+		lease = retention
+	}
+	e.life = s.round(lease)
+	e.leaseEnd = s.clock.now() + s.skew + e.life
 	e.end = e.leaseEnd + s.round(e.keep)
 	if s.is("Keep counts from the claim") {
 		e.end = max(e.leaseEnd, s.clock.now()+e.keep)

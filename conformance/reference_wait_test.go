@@ -26,6 +26,7 @@ func (p *process) Fetch(ctx context.Context, key string) (backend.Record, error)
 	s := p.reference
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.skew = p.skew
 	e := s.find(key)
 	if e == nil && s.is("absent is an error") {
 		return backend.Record{}, errors.New("reference: no such key")
@@ -95,6 +96,9 @@ func (p *process) Wait(ctx context.Context, key string, token backend.Token) (ba
 		switch {
 		case s.is("wait waits for any holder"):
 			held = e != nil && r.State == backend.Claimed
+		case s.is("wait polls until the key is completed"):
+			held, left = e == nil || r.State != backend.Completed, time.Millisecond
+			time.Sleep(left)
 		case s.is("wait waits for unknown keys") && e == nil:
 			held, left = true, time.Hour
 		case s.is("wait sleeps before it looks") && first:

@@ -235,6 +235,14 @@ var mutants = []struct {
 	{"superseded is also not applied", []string{"Errors/SupersededIsNoOther"}},
 	{"outcomes share a buffer", []string{"Concurrency/ManyKeys"}},
 	{"a second close hangs", []string{"Close/MayBeRepeated"}},
+	{"lease and Keep swapped", []string{"Fetch/Claimed", "Lifetime/RetentionIsNotTheLease"}},
+	{"lease and retention swapped", []string{"Fetch/Completed", "Claim/LosingIsAResult"}},
+	{"leases end by the claimer's clock", []string{"TakeOver/LapsedIsAbandonedInEveryReply", "TakeOver/ByTheFenceSeen"}},
+	{"each client's clock rules", []string{"TakeOver/NeverALiveLease", "Claim/LosingIsAResult", "Fetch/Claimed"}},
+	{"a commit drops the metadata", []string{"Commit/KeepsTheClaims"}},
+	{"wait polls until the key is completed", []string{"Wait/WakesOnRelease", "Wait/WakesAtTheLeasesEnd", "Wait/UnknownKeyReturnsAtOnce"}},
+	{"keys lose their colons", []string{"Keys/AreDistinct"}},
+	{"errors are reported as not acquired", []string{"Errors/EndedCtx", "Silence/VerbsReturnWithinTheirCtx"}},
 	{"a client's time-out is no ctx error", []string{"Silence/VerbsReturnWithinTheirCtx"}},
 }
 
