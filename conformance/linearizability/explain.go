@@ -45,6 +45,9 @@ func (c *checker) verdict(history []*operation) *verdict {
 // explain finds the shortest beginning of the history that is illegal, and leaves
 // out what isn't needed to see that it is.
 func (c *checker) explain(v *verdict) {
+	// Each of the many questions asked here may cost a part of what the verdict
+	// may; one that can't be answered for it makes the explanation longer.
+	c = &checker{tolerance: c.tolerance, timeout: c.timeout, steps: c.steps / 20}
 	var returned []*operation
 	for _, o := range v.history {
 		if o.reply != lost {

@@ -231,6 +231,41 @@ var histories = []struct {
 			State: backend.Completed, Token: tokenA, Attempt: 1, Fence: 1, Metadata: tokenA[:2], Outcome: []byte("answer"), Remaining: 198 * time.Millisecond,
 		}, nil),
 	}},
+	{"metadata that is lost", "fetch", []*operation{
+		call(1, 2, take(tokenA, 0), claimedA, nil),
+		call(3, 4, reading(faults.Fetch, tokenB), backend.Record{
+			State: backend.Claimed, Token: tokenA, Attempt: 1, Fence: 1, Fingerprint: tokenA[:1], LeaseLeft: 98 * time.Millisecond, Remaining: 298 * time.Millisecond,
+		}, nil),
+	}},
+	{"a lease that is longer than was asked for", "claim by B", []*operation{
+		call(1, 2, take(tokenA, 0), claimedA, nil),
+		call(3, 4, take(tokenB, 9), with(claimedA, 150, 0, ""), nil),
+	}},
+	{"a claim that sees a lease over, and one that sees it live again", "claim by C", []*operation{
+		call(1, 60, take(tokenA, 0), claimedA, nil),
+		call(110, 111, take(tokenB, 9), record(backend.Abandoned, tokenA, 1, 1), nil),
+		call(130, 131, take(tokenC, 9), with(claimedA, 20, 0, ""), nil),
+	}},
+	{"a replay after its retention", "claim by B", []*operation{
+		call(1, 2, take(tokenA, 0), claimedA, nil),
+		call(3, 4, end(tokenA, backend.Complete, false), none, nil),
+		call(250, 251, take(tokenB, 0), completedA, nil),
+	}},
+	{"a trace that is as old as it was seen", "claim by C", []*operation{
+		call(1, 2, end(tokenA, backend.Release, false), none, errReset),
+		call(5, 6, take(tokenB, 9), record(backend.Vacant, tokenA, 1, 1), nil),
+		call(400, 401, take(tokenC, 9), record(backend.Vacant, tokenA, 1, 1), nil),
+	}},
+	{"a commit in the time that its claim was applied in", "", []*operation{
+		call(1, 2, take(tokenA, 0), claimedA, nil),
+		call(10, 400, take(tokenB, 0), record(backend.Claimed, tokenB, 1, 1), nil),
+		call(20, 350, end(tokenB, backend.Complete, false), none, nil),
+	}},
+	{"a commit of before its claim can have been", "complete by B", []*operation{
+		call(1, 2, take(tokenA, 0), claimedA, nil),
+		call(10, 400, take(tokenB, 0), record(backend.Claimed, tokenB, 1, 1), nil),
+		call(20, 250, end(tokenB, backend.Complete, false), none, nil),
+	}},
 	{"a Wait that sees the commit", "", []*operation{
 		call(1, 2, take(tokenA, 0), claimedA, nil),
 		call(3, 6, reading(faults.Wait, tokenA), completedA, nil),
