@@ -155,7 +155,7 @@ func TestLossyNetworkSoak(t *testing.T) {
 		wg.Go(func() {
 			for i := range 12 {
 				order := fmt.Sprintf("order %d of %d", i, c)
-				response, err := client.Do(newRequest(t, "POST", "http://shop.invalid/", order))
+				response, err := client.Post("http://shop.invalid/", "text/plain", strings.NewReader(order))
 				if err != nil {
 					t.Error(err)
 					return
@@ -228,8 +228,9 @@ func TestInFlightElsewhere(t *testing.T) {
 	}
 	ctx := idemclient.WithKey(t.Context(), "order-7")
 	first := make(chan string)
+	waiting, request := newClient(t, quick()), newRequest(t, "POST", server.URL, "x").WithContext(ctx)
 	go func() {
-		response, err := newClient(t, quick()).Do(newRequest(t, "POST", server.URL, "x").WithContext(ctx))
+		response, err := waiting.Do(request)
 		if err != nil {
 			t.Error(err)
 			first <- ""

@@ -44,7 +44,6 @@ func TestRetryAfter(t *testing.T) {
 }
 
 type scripted struct {
-	t     *testing.T
 	times []time.Time
 	reply func(n int) (*http.Response, error)
 }

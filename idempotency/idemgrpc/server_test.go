@@ -326,6 +326,27 @@ func TestPanics(t *testing.T) {
 	}
 }
 
+// The lease ends while the handler runs: it is told so, and its client that
+// another attempt may have the key.
+func TestLeaseLost(t *testing.T) {
+	s := &service{unary: func(ctx context.Context, _ *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+		<-ctx.Done()
+		if !errors.Is(context.Cause(ctx), idempotency.ErrLeaseLost) {
+			t.Errorf("the ctx ended by %v", context.Cause(ctx))
+		}
+		return nil, ctx.Err()
+	}}
+	x := newExecutor(t, nil, idempotency.Options{Lease: 200 * time.Millisecond, MaxHold: 200 * time.Millisecond})
+	client := dial(t, serve(t, x, s, idemgrpc.Options{OnAbandoned: idempotency.Fail}))
+	a := call(t.Context(), client, "k", "a")
+	if status.Code(a.err) != codes.Aborted || idemgrpc.Reason(a.err) != idemgrpc.ReasonLeaseLost || retryInfo(a.err) == 0 {
+		t.Errorf("%+v", a)
+	}
+	if a := call(t.Context(), client, "k", "a"); idemgrpc.Reason(a.err) != idemgrpc.ReasonUnknown || s.count() != 1 {
+		t.Errorf("%+v", a)
+	}
+}
+
 func TestReconcile(t *testing.T) {
 	var decision idempotency.Decision[*idemgrpc.Reply]
 	s := &service{unary: func(context.Context, *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
@@ -427,8 +448,9 @@ func TestKeys(t *testing.T) {
 	if _, err := all.EmptyCall(ctx, &testgrpc.Empty{}); err != nil {
 		t.Error(err)
 	}
-	if a := call(ctx, all, "", ""); idemgrpc.Reason(a.err) != idemgrpc.ReasonKeyReused {
-		t.Errorf("another method with the same key: %+v", a)
+	// Encoded, the two requests are the same.
+	if _, err := all.UnaryCall(ctx, &testgrpc.SimpleRequest{}); idemgrpc.Reason(err) != idemgrpc.ReasonKeyReused {
+		t.Errorf("another method with the same key: %v", err)
 	}
 }
 
