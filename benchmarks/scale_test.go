@@ -2,11 +2,13 @@ package benchmarks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -201,7 +203,7 @@ func scalePayload(b *testing.B) {
 // scaleRenewals keeps actions in flight for a while whose leases are renewed
 // every second, and reports what that costs: commands and round trips per
 // second, goroutines per action, CPU time of the process and of the server per
-// second.
+// second, and how many leases were lost because that was too much.
 func scaleRenewals(b *testing.B) {
 	const lease = 3 * time.Second
 	for _, n := range upTo(100, 1000, 10_000) {
@@ -233,6 +235,7 @@ func renewals(b *testing.B, store backend.Backend, server *redistest.Server, tap
 	before := runtime.NumGoroutine()
 	end := make(chan struct{})
 	var running, group sync.WaitGroup
+	var lost atomic.Int64
 	running.Add(n)
 	for range n {
 		key := nextKey('l')
@@ -245,7 +248,9 @@ func renewals(b *testing.B, store backend.Backend, server *redistest.Server, tap
 				}
 				return context.Cause(ctx)
 			})
-			if err != nil {
+			if errors.Is(err, idempotency.ErrLeaseLost) {
+				lost.Add(1) // client or server could not keep up
+			} else if err != nil {
 				b.Error(err)
 			}
 		})
@@ -274,6 +279,7 @@ func renewals(b *testing.B, store backend.Backend, server *redistest.Server, tap
 	}
 	close(end)
 	group.Wait()
+	b.ReportMetric(float64(lost.Load()), "leases-lost")
 	b.ReportMetric(0, "ns/op")
 }
 

@@ -73,6 +73,9 @@ func TestCompare(t *testing.T) {
 		if ratio := c.Ratio(0, 1); ratio < 1.99 || ratio > 2.01 {
 			t.Errorf("ratio %v, want 2", ratio)
 		}
+		if blocks != 5 {
+			t.Errorf("%d blocks, want 5", blocks)
+		}
 		if ns := c.Ns(1); ns < 99_000 || ns > 101_000 { // by two goroutines
 			t.Errorf("%v ns per operation", ns)
 		}
@@ -160,9 +163,10 @@ func TestTap(t *testing.T) {
 	send(set[10:] + get)
 	answer(len(set) + len(get))
 	send(get)
-	answer(len(get))
+	send(get)
+	answer(2 * len(get))
 	trips := tap.Take()
-	if len(trips) != 2 || len(trips[0]) != 2 || len(trips[1]) != 1 || !slices.Equal(trips[0][0], Command{"SET", "k", "a\r\nb"}) {
+	if len(trips) != 2 || len(trips[0]) != 2 || len(trips[1]) != 2 || !slices.Equal(trips[0][0], Command{"SET", "k", "a\r\nb"}) {
 		t.Errorf("round trips %q", trips)
 	}
 	if commands, trips := tap.Count(); commands != 0 || trips != 0 || tap.Conns() != 1 {
