@@ -102,11 +102,26 @@ type replicated struct {
 
 func startReplicated(t *testing.T) *replicated {
 	sentinels := redistest.StartSentinels(t)
-	for _, addr := range sentinels.Addrs() {
-		// A sentinel leaves twice this time between two failovers.
-		redistest.Do(t, addr, "SENTINEL", "SET", redistest.MasterName, "failover-timeout", "1000")
+	sc := &replicated{sentinels: sentinels, master: sentinels.Master, replica: sentinels.Replica}
+	// A sentinel leaves twice this time between two failovers.
+	sc.tell(t, "failover-timeout", "1000")
+	sc.tell(t, "down-after-milliseconds", patient)
+	return sc
+}
+
+// Sentinels on a busy machine would take a slow master for a dead one, and what is
+// lost then would be lost when nobody expects it. They are quick only while the
+// master is dead indeed.
+const (
+	patient = "60000"
+	quick   = "500"
+)
+
+// tell changes how the sentinels look after the master.
+func (sc *replicated) tell(t *testing.T, option, value string) {
+	for _, addr := range sc.sentinels.Addrs() {
+		redistest.Do(t, addr, "SENTINEL", "SET", redistest.MasterName, option, value)
 	}
-	return &replicated{sentinels: sentinels, master: sentinels.Master, replica: sentinels.Replica}
 }
 
 func (sc *replicated) kind() string    { return "sentinel" }
@@ -120,7 +135,7 @@ func (sc *replicated) act(ctx context.Context, s *soak, random *rand.Rand) {
 	for sleep(ctx, time.Duration(300+random.IntN(900))*time.Millisecond) {
 		// What is confirmed before this is replicated; what comes later may be lost.
 		from := now()
-		if replicas, err := sc.sync(); err != nil || replicas < 1 {
+		if replicas, err := sc.sync(); err != nil || replicas < 1 || !sc.settled() {
 			continue
 		}
 		s.log.add(event{Kind: evLosing, At: from})
@@ -154,7 +169,9 @@ func (sc *replicated) sync() (int64, error) {
 func (sc *replicated) killMaster(s *soak) {
 	s.note("master killed", "")
 	sc.master.Kill(s.t)
+	sc.tell(s.t, "down-after-milliseconds", quick)
 	sc.awaitPromotion(s, func() {})
+	sc.tell(s.t, "down-after-milliseconds", patient)
 	s.control.Lock()
 	defer s.control.Unlock()
 	sc.replica.Restart(s.t) // it comes up empty, and as a master
@@ -167,12 +184,11 @@ func (sc *replicated) failover(ctx context.Context, s *soak, random *rand.Rand) 
 	s.note("SENTINEL FAILOVER", "")
 	next := time.Now()
 	sc.awaitPromotion(s, func() {
-		// A sentinel gives up where it can't reach the servers for a second.
+		// It gives up where it can't reach the servers for a second, and refuses while
+		// it is at it.
 		if time.Now().After(next) {
-			next = time.Now().Add(5 * time.Second)
-			if _, err := command(sc.sentinels.Addrs()[random.IntN(3)], "SENTINEL", "FAILOVER", redistest.MasterName); err != nil {
-				next = time.Now().Add(100 * time.Millisecond)
-			}
+			next = time.Now().Add(200 * time.Millisecond)
+			_, _ = command(sc.sentinels.Addrs()[0], "SENTINEL", "FAILOVER", redistest.MasterName)
 		}
 	})
 	sleep(ctx, time.Duration(random.IntN(500))*time.Millisecond)
@@ -209,6 +225,25 @@ func (sc *replicated) awaitPromotion(s *soak, push func()) {
 	}
 }
 
+// settled tells whether all sentinels name the master, and none is at a failover.
+func (sc *replicated) settled() bool {
+	for _, sentinel := range sc.sentinels.Addrs() {
+		reply, err := command(sentinel, "SENTINEL", "MASTER", redistest.MasterName)
+		fields, ok := reply.([]any)
+		if err != nil || !ok {
+			return false
+		}
+		about := map[string]string{}
+		for i := 0; i+1 < len(fields); i += 2 {
+			about[fields[i].(string)] = fields[i+1].(string)
+		}
+		if about["ip"]+":"+about["port"] != sc.master.Addr() || strings.Contains(about["flags"], "failover_in_progress") {
+			return false
+		}
+	}
+	return true
+}
+
 // demote does to the old master what the sentinels would do some seconds later,
 // and waits until it follows.
 func (sc *replicated) demote(s *soak) {
@@ -225,7 +260,7 @@ func (sc *replicated) demote(s *soak) {
 			_, _ = command(addr, "CLIENT", "KILL", "TYPE", "pubsub")
 			return false
 		}
-		return strings.Contains(info.(string), "master_link_status:up")
+		return strings.Contains(info.(string), "master_link_status:up") && sc.settled()
 	})
 	if err != nil {
 		s.t.Fatal(err)
