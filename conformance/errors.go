@@ -45,8 +45,18 @@ var errorRules = []Rule{
 			for _, v := range []string{"Claim", "Commit (complete)", "Wait", "Fetch"} {
 				for _, verb := range verbs(r.a) {
 					if verb.name == v {
-						if err := verb.call(context.Background(), r.a, key, token); err != nil {
-							r.failf("%s returned %v", v, err)
+						// In a goroutine: a verb that hangs could never be ended.
+						done := make(chan error, 1)
+						go func() { done <- verb.call(context.Background(), r.a, key, token) }()
+						timer := time.NewTimer(r.patience)
+						select {
+						case err := <-done:
+							timer.Stop()
+							if err != nil {
+								r.failf("%s returned %v", v, err)
+							}
+						case <-timer.C:
+							r.failf("%s hadn't returned after %v", v, r.patience)
 						}
 					}
 				}

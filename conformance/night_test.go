@@ -26,9 +26,17 @@ func TestAllRulesPerMutant(t *testing.T) {
 		h.patience = 200 * time.Millisecond
 		var caught []string
 		for _, rule := range Rules() {
-			if observe(t, rule, h).Failed() {
+			failed := make(chan bool, 1)
+			go func() { failed <- observe(t, rule, h).Failed() }()
+			select {
+			case caughtIt := <-failed:
+				if !caughtIt {
+					continue
+				}
 				caught = append(caught, rule.Name)
 				catches[rule.Name]++
+			case <-time.After(20 * time.Second):
+				t.Errorf("%s: %s hangs instead of failing", mutant.bug, rule.Name)
 			}
 		}
 		if len(caught) == 0 {

@@ -176,7 +176,7 @@ var mutants = []struct {
 	{"Abandon waits for the lease's end", []string{"Abandon/EndsTheLease"}},
 	{"a repeated Abandon keeps the old Keep", []string{"Abandon/RepeatedIsKeptForTheNewKeep"}},
 	{"wait returns at once", []string{"Wait/CancelIsPrompt", "Wait/FollowsRenewals"}},
-	{"wait sleeps before it looks", []string{"Wait/ZeroTokenReturnsAtOnce", "Wait/EndedClaimReturnsAtOnce"}},
+	{"wait sleeps before it looks", []string{"Wait/ZeroTokenReturnsAtOnce", "Wait/EndedClaimReturnsAtOnce", "Errors/CtxWithoutEnd"}},
 	{"wait waits for any holder", []string{"Wait/AnotherHolderReturnsAtOnce", "Wait/ZeroTokenReturnsAtOnce"}},
 	{"wait waits for unknown keys", []string{"Wait/UnknownKeyReturnsAtOnce"}},
 	{"wait looks, then registers", []string{"Wait/CommitBetweenLookAndSleep"}},
