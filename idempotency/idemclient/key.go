@@ -77,7 +77,10 @@ func (t *Transport) encode(key string) (string, error) {
 		}
 	}
 	if !t.options.Raw {
-		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`, nil
+		if strings.ContainsAny(key, `"\`) {
+			key = escape.Replace(key)
+		}
+		return `"` + key + `"`, nil
 	}
 	// As they are, these would reach the server as another key.
 	if strings.Trim(key, " ") != key || key[0] == '"' {
@@ -85,6 +88,9 @@ func (t *Transport) encode(key string) (string, error) {
 	}
 	return key, nil
 }
+
+// escape is how a structured-field string has a quote and a backslash.
+var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // newUUID makes a random UUID (RFC 9562, section 5.4).
 func newUUID() string {

@@ -55,7 +55,8 @@ func serveShop(t *testing.T, options idemhttp.Options) (*shop, []*httptest.Serve
 	options.Required = true
 	var servers []*httptest.Server
 	for range 2 {
-		x, err := idempotency.New(store, idempotency.Options{})
+		// The lease is what a 409 tells its client to wait for.
+		x, err := idempotency.New(store, idempotency.Options{Lease: time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

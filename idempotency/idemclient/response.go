@@ -19,23 +19,29 @@ func (x *exchange) readsAhead(response *http.Response) bool {
 // readAhead puts the response's body into memory. Where that breaks off, the body
 // is what came, followed by the error, which is returned too.
 func readAhead(response *http.Response) error {
-	data := make([]byte, 0, min(response.ContentLength, 64<<10))
-	buffer := bytes.NewBuffer(data)
-	_, err := buffer.ReadFrom(response.Body)
+	// ReadFrom wants that much room to see the end.
+	data := bytes.NewBuffer(make([]byte, 0, min(response.ContentLength, 64<<10)+bytes.MinRead))
+	_, err := data.ReadFrom(response.Body)
 	_ = response.Body.Close()
-	response.Body = io.NopCloser(io.MultiReader(buffer, failing{err}))
+	response.Body = &memoryBody{data: data, err: err}
 	return err
 }
 
-// failing is a reader of an error, or of nothing.
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) {
-	if f.err == nil {
-		return 0, io.EOF
-	}
-	return 0, f.err
+// memoryBody is a body in memory, and the error with which it broke off.
+type memoryBody struct {
+	data *bytes.Buffer
+	err  error
 }
+
+func (b *memoryBody) Read(p []byte) (int, error) {
+	n, err := b.data.Read(p)
+	if err == io.EOF && b.err != nil {
+		err = b.err
+	}
+	return n, err
+}
+
+func (b *memoryBody) Close() error { return nil }
 
 // Bounds of what is read of an answer that nobody wants, to keep its connection.
 const (
