@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	redislib "github.com/redis/go-redis/v9"
+
 	"github.com/reprise-go/reprise/backends/goredis"
 	"github.com/reprise-go/reprise/idempotency/consumer"
 )
@@ -101,6 +103,16 @@ func askToBeKilled(ctx context.Context, order Order, booked bool) {
 	os.Exit(1)
 }
 
+// forget removes what has no time to live; the library's records have one.
+func forget(client *redislib.Client, prefix string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	g := groupOf(prefix)
+	for _, key := range []string{g.stream, g.deadLetters, prefix + "ledger"} { // not in one slot of a Cluster
+		_ = client.Del(ctx, key).Err()
+	}
+}
+
 func printable(order Order) string {
 	if order.ID == "" {
 		return "-"
@@ -127,6 +139,7 @@ func runExample(ctx context.Context) error {
 	// Keys of its own for each run: on a Redis that remembers, the second run would
 	// replay the first one.
 	prefix := fmt.Sprintf("example-streams-%d:", time.Now().UnixNano())
+	defer forget(client, prefix)
 	orders, err := produce(ctx, client, groupOf(prefix).stream)
 	if err != nil {
 		return err

@@ -66,7 +66,10 @@ type rig struct {
 func newRig(t *testing.T, addr string) *rig {
 	r := &rig{t: t, client: newRedisClient(addr), prefix: redistest.Prefix(t), verdicts: map[string][]consumer.Reason{}}
 	r.ledger = &ledger{r.client, r.prefix + "ledger"}
-	t.Cleanup(func() { r.client.Close() })
+	t.Cleanup(func() {
+		forget(r.client, r.prefix)
+		r.client.Close()
+	})
 	if err := groupOf(r.prefix).create(t.Context(), r.client); err != nil {
 		t.Fatal(err)
 	}

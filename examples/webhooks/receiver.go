@@ -51,7 +51,12 @@ func newReceiver(store backend.Backend, namespace string, books *books) (*receiv
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
 	if err != nil {
-		http.Error(w, "The body could not be read.", http.StatusBadRequest)
+		status := http.StatusBadRequest
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		http.Error(w, "The body could not be read.", status)
 		return
 	}
 	switch req.Method + " " + req.URL.Path {

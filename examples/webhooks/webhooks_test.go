@@ -119,7 +119,7 @@ func TestAnswers(t *testing.T) {
 		{"from the future", stripeDelivery(body, stripeSecret, func() time.Time { return now().Add(6 * time.Minute) }), 400, 0},
 		{"no signature", delivery{path: "/webhooks/stripe", body: body, header: func() http.Header { return http.Header{} }}, 400, 0},
 		{"signed for the other one", delivery{path: "/webhooks/github", body: body, header: stripeDelivery(body, stripeSecret, now).header}, 400, 0},
-		{"too long", tooLong, 400, 0},
+		{"too long", tooLong, 413, 0},
 		{"right", several, 200, 1},
 		{"again", stripeDelivery(body, stripeSecret, now), 200, 1},
 		{"no event", stripeDelivery([]byte("[]"), stripeSecret, now), 200, 1},

@@ -430,6 +430,41 @@ func TestHopelessErrors(t *testing.T) {
 	}
 }
 
+// Over HTTP/2 a try that fails ends its stream, not the connection.
+func TestHTTP2(t *testing.T) {
+	var tries atomic.Int32
+	var keys [3]string
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := tries.Add(1)
+		keys[n-1] = r.Header.Get("Idempotency-Key")
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch n {
+		case 1:
+			panic(http.ErrAbortHandler) // RST_STREAM
+		case 2:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		default:
+			_, _ = io.WriteString(w, r.Proto)
+		}
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	transport, err := idemclient.New(server.Client().Transport, quick())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: transport}
+	t.Cleanup(client.CloseIdleConnections)
+	response, err := client.Do(newRequest(t, "POST", server.URL, "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body := read(t, response); body != "HTTP/2.0" || tries.Load() != 3 || keys[0] == "" || keys[0] != keys[1] || keys[0] != keys[2] {
+		t.Errorf("%q after %d tries, keys %q", body, tries.Load(), keys)
+	}
+}
+
 func TestRetryOption(t *testing.T) {
 	server := newRawServer(t, status(500), status(200))
 	options := quick()
