@@ -93,5 +93,56 @@
 //
 //	go test -run TestCheckerCatches -v ./conformance/linearizability | grep -o '| .* |'
 //
-// MUTANTS
+//	wrong backend                                    histories  operations  store's time  real time
+//	-----------------------------------------------  ---------  ----------  ------------  ---------
+//	a claim reads, then writes                               9         302         254ms       18ms
+//	a takeover reads, then writes                           10         262         249ms       15ms
+//	a commit reads, then writes                             14         397         445ms        9ms
+//	commits compare no token                                 9         249         254ms        4ms
+//	releases compare no token                               11         354         393ms       11ms
+//	a commit's retry is superseded                           9         246         247ms        6ms
+//	the last outcome wins                                    8         248         247ms        5ms
+//	any repeated commit succeeds                             8         248         247ms        5ms
+//	a lapsed lease voids the commit                          8         242         224ms        5ms
+//	a commit drops the fingerprint                           8         242         224ms        4ms
+//	a refused commit extends the lease                       8         248         247ms       10ms
+//	a repeated send changes nothing                         10         334         399ms        6ms
+//	a repeated send is a new attempt                        10         276         254ms        9ms
+//	a repeated send brings its Keep                         11         343         373ms        8ms
+//	a renewal is a claim                                    24         772         944ms       10ms
+//	a renewal revives an abandoned claim                    13         370         419ms       13ms
+//	a late renewal shortens the retention                    9         315         344ms        8ms
+//	a live lease is taken over                               9         276         318ms        9ms
+//	Seen isn't compared                                      9         285         320ms        5ms
+//	attempts aren't counted                                  9         312         344ms        4ms
+//	the fence asked for is ignored                           9         264         254ms        5ms
+//	the fence asked for is the fence                        11         322         344ms        4ms
+//	a release deletes                                       11         320         358ms       11ms
+//	a release of an unknown key leaves nothing              15         414         435ms        7ms
+//	a released token is revived                            113        4124        5.303s       32ms
+//	Abandon waits for the lease's end                        9         273         226ms        5ms
+//	the retention is the lease                              10         335         371ms        3ms
+//	the lease is set in a second step                       11         374         400ms        5ms
+//	leases end by the client's clock                         8         242         247ms        3ms
+//	leases count from the sending                            8         299         333ms        2ms
+//	a lapsed record disappears                              10         327         341ms        5ms
+//	LeaseHeld isn't believed                                27         913        1.156s        8ms
+//	LeaseHeld isn't asked for                               10         298         248ms        7ms
+//	everything is forgotten now and then                    17         553         663ms       12ms
+//	an error is an unknown key                              15         453         512ms        4ms
+//	a lost reply is not applied                             12         346         386ms        4ms
+//	Wait returns early                                      10         325         334ms        4ms
+//	Wait returns on any wake-up                             38        1271        1.623s        9ms
+//	Wait returns what it saw first                          11         315         344ms        3ms
+//	Wait answers from a cache                               11         325         371ms        6ms
+//	Fetch reads from a replica                               8         229         224ms        2ms
+//	Fetch renews                                             8         249         224ms        2ms
+//	Fetch answers from a cache, on Redis                    16         398                    162ms
+//	Seen isn't compared, on Redis                           21         614                    286ms
+//	the retention is set in a second step, on Redis         16         387                    243ms
+//	a release deletes, on Redis                             16         516                    250ms
+//	commits compare no token, on Redis                      17         509                    164ms
+//	a claim is told what it asked for, on Redis             16         307                     69ms
+//	a commit's retry is superseded, on Redis                33         922                    619ms
+//	a renewal is a claim, on Redis                          29         674                    634ms
 package linearizability
