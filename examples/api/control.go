@@ -72,7 +72,7 @@ func (d *demo) control() http.Handler {
 		case "kill":
 			err = d.fleet.kill(slot)
 		case "pause":
-			err = d.fleet.pause(slot, pauseFor)
+			_, err = d.fleet.pause(slot, pauseFor)
 		default:
 			http.NotFound(w, r)
 			return
@@ -120,7 +120,10 @@ func (d *demo) booked(slot int) {
 	case "kill":
 		_ = d.fleet.kill(slot)
 	case "pause":
-		_ = d.fleet.pause(slot, pauseFor)
+		// A signal takes a moment: an answer that came meanwhile would still be read.
+		if over, err := d.fleet.pause(slot, pauseFor); err == nil {
+			<-over
+		}
 	}
 }
 

@@ -131,20 +131,23 @@ func (f *fleet) at(slot int) (*process, error) {
 	return f.slots[slot-1].process, nil
 }
 
-// pause stops an instance for a while, in the middle of what it does.
-func (f *fleet) pause(slot int, d time.Duration) error {
+// pause stops an instance for a while, in the middle of what it does. The channel
+// is closed when the while is over.
+func (f *fleet) pause(slot int, d time.Duration) (over <-chan struct{}, err error) {
 	p, err := f.at(slot)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !f.move(slot, p, stateUp, statePaused) {
-		return errNoInstance
+		return nil, errNoInstance
 	}
 	if err := pause(p.os); err != nil {
 		f.move(slot, p, statePaused, stateUp)
-		return err
+		return nil, err
 	}
+	ended := make(chan struct{})
 	f.running.Go(func() {
+		defer close(ended)
 		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {
@@ -156,7 +159,7 @@ func (f *fleet) pause(slot int, d time.Duration) error {
 		_ = proceed(p.os)
 		f.move(slot, p, statePaused, stateUp)
 	})
-	return nil
+	return ended, nil
 }
 
 // move changes the state of a process that is still the one in its slot.
