@@ -201,11 +201,11 @@ func scalePayload(b *testing.B) {
 }
 
 // scaleRenewals keeps actions in flight for a while whose leases are renewed
-// every second, and reports what that costs: commands and round trips per
+// every two seconds, and reports what that costs: commands and round trips per
 // second, goroutines per action, CPU time of the process and of the server per
 // second, and how many leases were lost because that was too much.
 func scaleRenewals(b *testing.B) {
-	const lease = 3 * time.Second
+	const lease = 6 * time.Second
 	for _, n := range upTo(100, 1000, 10_000) {
 		b.Run(fmt.Sprintf("memory/n=%d", n), func(b *testing.B) {
 			store := memory.New()
@@ -225,11 +225,9 @@ func scaleRenewals(b *testing.B) {
 
 func renewals(b *testing.B, store backend.Backend, server *redistest.Server, tap *measure.Tap, n int, lease time.Duration) {
 	b.Helper()
-	window := lease
-	if plan := measure.PlanOf(); plan.Smoke() {
+	window := lease / 3 // one renewal of each
+	if measure.PlanOf().Smoke() {
 		window = 20 * time.Millisecond
-	} else if plan.Short() {
-		window = lease / 3 // one renewal of each
 	}
 	x := newExecutor(b, store, idempotency.Options{Lease: lease})
 	before := runtime.NumGoroutine()
@@ -256,7 +254,7 @@ func renewals(b *testing.B, store backend.Backend, server *redistest.Server, tap
 		})
 	}
 	running.Wait()
-	time.Sleep(window / 2) // renewals have begun
+	time.Sleep(window + window/2) // renewals have begun
 	if tap != nil {
 		tap.Take()
 	}

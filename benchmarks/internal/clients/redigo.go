@@ -14,7 +14,8 @@ import (
 
 func newPool(tb testing.TB, addr string, dial Dial) *redigolib.Pool {
 	pool := &redigolib.Pool{
-		MaxIdle: MaxGoroutines,
+		// Bounded, so that a crowd of renewals doesn't open a connection each.
+		MaxIdle: MaxGoroutines, MaxActive: MaxGoroutines, Wait: true,
 		DialContext: func(ctx context.Context) (redigolib.Conn, error) {
 			var options []redigolib.DialOption
 			if dial != nil {

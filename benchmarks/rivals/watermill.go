@@ -1,0 +1,61 @@
+package rivals
+
+import (
+	"context"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+
+	"github.com/reprise-go/reprise/benchmarks/internal/clients"
+)
+
+// github.com/ThreeDotsLabs/watermill v1.5.1, middleware.Deduplicator with its
+// expiring repository, against package consumer of this module.
+//
+// Usage: documentation of Deduplicator (the README has nothing on it): a
+// repository of its own with a window, and NewMessageHasherSHA256 "for minimal
+// collisions"; with the default, Adler-32, two messages of different content can
+// be taken for one. There is no repository over Redis.
+//
+//	waits?          no: a duplicate is dropped, and acknowledged, while the first
+//	                one still runs
+//	error replay?   no: a message whose handler failed is marked as seen all the
+//	                same, so what the broker delivers again is dropped
+//	fencing?        no
+//	holder crash?   nothing survives the process
+//	result kept?    no: a duplicate gets nothing
+var Watermill = Rival{
+	Name: "watermill", Remembers: true, Errors: true,
+	Open: func(tb testing.TB, _ string, _ clients.Dial) Do {
+		seen, err := middleware.NewMapExpiringKeyRepository(inProcess)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		deduplicator := &middleware.Deduplicator{
+			KeyFactory: middleware.NewMessageHasherSHA256(math.MaxInt64),
+			Repository: seen,
+			Timeout:    time.Second,
+		}
+		// A handler of watermill is set once, and what it does hangs on the message;
+		// here that is the action.
+		handle := deduplicator.Middleware(func(m *message.Message) ([]*message.Message, error) {
+			_, err := m.Context().Value(actionKey{}).(func(context.Context) ([]byte, error))(m.Context())
+			return nil, err
+		})
+		return func(ctx context.Context, key string, action func(context.Context) ([]byte, error)) ([]byte, error) {
+			m := message.NewMessage(key, message.Payload(key))
+			m.SetContext(context.WithValue(ctx, actionKey{}, action))
+			_, err := handle(m)
+			return nil, err
+		}
+	},
+}
+
+// inProcess is how long what works in one process remembers, so that millions of
+// calls don't fill the memory.
+const inProcess = time.Second
+
+type actionKey struct{}
