@@ -42,7 +42,7 @@ var guess = map[string]time.Duration{
 	"BenchmarkError":   4 * time.Second,
 	"BenchmarkTracing": 8 * time.Second,
 	"BenchmarkHTTP":    8 * time.Second,
-	"BenchmarkScale":   180 * time.Second,
+	"BenchmarkScale":   150 * time.Second,
 	"BenchmarkRecord":  6 * time.Second,
 	"BenchmarkServer":  15 * time.Second,
 	"BenchmarkRival":   120 * time.Second,
