@@ -457,4 +457,7 @@
 //     verb returns soon after its ctx ends, by deadline and by cancel, with an
 //     error that is ctx.Err() and no record; when the store is back the backend
 //     works again.
+//   - Silence/NotAppliedIsCertain: A claim or commit that a silent store gave
+//     no answer to isn't ErrNotApplied if the store applies it when it is back:
+//     nobody knows what became of what was sent.
 package conformance

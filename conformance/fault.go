@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
@@ -167,6 +168,45 @@ var faultRules = []Rule{
 			restore()
 			restored = true
 			r.insist("Fetch", func(ctx context.Context) error { _, err := r.a.Fetch(ctx, key); return err })
+		},
+	},
+	{
+		Name:     "Silence/NotAppliedIsCertain",
+		Prose:    "A claim or commit that a silent store gave no answer to isn't ErrNotApplied if the store applies it when it is back: nobody knows what became of what was sent.",
+		Mend:     "ErrNotApplied is for requests of which nothing was sent, and for refusals that the store itself gave; a time-out after sending is neither.",
+		ownStore: true,
+		alone:    true,
+		run: func(r *rig) {
+			r.skipWithout(r.h.Silence != nil, "Silence")
+			r.fetch(r.a, r.key()) // there is a connection that the requests go out on
+			claimed, committed := r.key(), r.key()
+			record := r.take(r.a, committed, taking(r.token()))
+			send := func(call func(ctx context.Context) error) (notApplied bool) {
+				ctx, cancel := context.WithTimeout(r.Context(), 100*time.Millisecond)
+				defer cancel()
+				return errors.Is(call(ctx), backend.ErrNotApplied)
+			}
+			restore := sync.OnceFunc(r.h.Silence(r))
+			defer restore()
+			noClaim := send(func(ctx context.Context) error {
+				_, err := r.a.Claim(ctx, claimed, taking(r.token()))
+				return err
+			})
+			noCommit := send(func(ctx context.Context) error {
+				return r.a.Commit(ctx, committed, completing(record.Token, []byte("answer")))
+			})
+			restore()
+			r.insist("Fetch", func(ctx context.Context) error { _, err := r.b.Fetch(ctx, claimed); return err })
+			// What was sent is on its way: a wrong answer shows soon, a right one never.
+			for range 20 {
+				if got := r.fetch(r.b, claimed); noClaim && !got.Unknown() {
+					r.failf("a claim that was ErrNotApplied was applied: %s", show(got))
+				}
+				if got := r.fetch(r.b, committed); noCommit && got.State != backend.Claimed {
+					r.failf("a commit that was ErrNotApplied was applied: %s", show(got))
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
 		},
 	},
 }

@@ -14,6 +14,10 @@ func (p *process) Claim(ctx context.Context, key string, request backend.ClaimRe
 		if p.is("errors are reported as not acquired") && !errors.Is(err, backend.ErrInvalid) && !errors.Is(err, backend.ErrClosed) {
 			return backend.Record{State: backend.Claimed, Attempt: 1, Fence: 1, LeaseLeft: time.Second}, nil
 		}
+		if p.is("a time-out is called not applied") && errors.Is(err, errSilent) {
+			go p.late(key, request)
+			return backend.Record{}, errors.Join(err, backend.ErrNotApplied)
+		}
 		return backend.Record{}, err
 	}
 	if err := request.Check(); err != nil && !p.is("requests unchecked") {
@@ -64,6 +68,15 @@ func (p *process) Claim(ctx context.Context, key string, request backend.ClaimRe
 		return backend.Record{}, backend.ErrInvalid
 	}
 	return r, nil
+}
+
+// late applies a claim when the store answers again.
+func (p *process) late(key string, request backend.ClaimRequest) {
+	p.reference.mu.Lock()
+	silenced := p.silenced
+	p.reference.mu.Unlock()
+	<-silenced
+	_, _ = p.Claim(context.Background(), key, request)
 }
 
 // claim is the table of Claim: what to store, or nil for unchanged.

@@ -243,6 +243,7 @@ var mutants = []struct {
 	{"wait polls until the key is completed", []string{"Wait/WakesOnRelease", "Wait/WakesAtTheLeasesEnd", "Wait/UnknownKeyReturnsAtOnce"}},
 	{"keys lose their colons", []string{"Keys/AreDistinct"}},
 	{"errors are reported as not acquired", []string{"Errors/EndedCtx", "Silence/VerbsReturnWithinTheirCtx"}},
+	{"a time-out is called not applied", []string{"Silence/NotAppliedIsCertain"}},
 	{"a client's time-out is no ctx error", []string{"Silence/VerbsReturnWithinTheirCtx"}},
 }
 

@@ -290,6 +290,19 @@ func (b notAcquired) Claim(ctx context.Context, key string, request backend.Clai
 	return record, nil
 }
 
+// sureOfFailure makes a claim of which nobody knows what became one that wasn't
+// applied.
+type sureOfFailure struct{ *goredis.Backend }
+
+func (b sureOfFailure) Claim(ctx context.Context, key string, request backend.ClaimRequest) (backend.Record, error) {
+	record, err := b.Backend.Claim(ctx, key, request)
+	if err != nil {
+		err = errors.Join(err, backend.ErrNotApplied)
+	}
+	return record, err
+}
+
+// corruptIsUnknown makes a record that can't be read an unknown key.
 type corruptIsUnknown struct{ *goredis.Backend }
 
 func (b corruptIsUnknown) Fetch(ctx context.Context, key string) (backend.Record, error) {

@@ -103,6 +103,8 @@ func wrongBackends(t *testing.T) []wrong {
 			wrap: func(b backend.Backend) backend.Backend { return absent{b.(*goredis.Backend)} }},
 		{bug: "a failure is not acquired", cut: true, rules: []string{"Silence/VerbsReturnWithinTheirCtx"},
 			wrap: func(b backend.Backend) backend.Backend { return notAcquired{b.(*goredis.Backend)} }},
+		{bug: "nobody knows is not applied", cut: true, rules: []string{"Silence/NotAppliedIsCertain"},
+			wrap: func(b backend.Backend) backend.Backend { return sureOfFailure{b.(*goredis.Backend)} }},
 		{bug: "a corrupt record is unknown", cut: true, rules: []string{"Corrupt/RefusedByEveryVerb"},
 			wrap: func(b backend.Backend) backend.Backend { return corruptIsUnknown{b.(*goredis.Backend)} }},
 		{bug: "keys are folded", rules: []string{"Keys/AreDistinct"}, wrap: withKeys(strings.ToLower)},
