@@ -39,6 +39,10 @@
 // Options.MaxElapsed or the deadline of the ctx. When it gives up, the last
 // answer is returned as it is, or the last error.
 //
+// A server whose middleware doesn't wait answers 409 with what is left of the
+// holder's lease, which may be much longer than the first request still takes.
+// Let it wait, as package idemhttp does by default.
+//
 // http.Transport repeats a request by itself when an idle connection turns out to
 // be closed. Those repetitions carry the key, and aren't counted as tries.
 //

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"time"
-
-	"github.com/reprise-go/reprise/idempotency"
 )
 
 // Bounds of Options.
@@ -155,5 +153,5 @@ func (o Options) withDefaults() (Options, error) {
 }
 
 func optionError(format string, args ...any) error {
-	return &idempotency.Error{Step: "options", Err: fmt.Errorf("idemclient: "+format, args...)}
+	return fmt.Errorf("idemclient: options: "+format, args...)
 }

@@ -1,6 +1,7 @@
 package idemclient
 
 import (
+	"context"
 	"io"
 	"math"
 	"net/http"
@@ -85,6 +86,38 @@ func TestContextsEnd(t *testing.T) {
 		}
 	}
 }
+
+// An answer that comes when AttemptTimeout has just ended its ctx can't be read:
+// it is closed, and asked for again.
+func TestAnswerAtTheTimeout(t *testing.T) {
+	tries, closed := 0, false
+	base := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		if tries++; tries == 1 {
+			<-req.Context().Done()
+			return &http.Response{StatusCode: 200, ContentLength: -1, Body: closing{&closed}}, nil
+		}
+		return &http.Response{StatusCode: 201, Body: http.NoBody}, nil
+	})
+	var told error
+	transport, err := New(base, Options{
+		MinBackoff: time.Millisecond, AttemptTimeout: time.Millisecond,
+		OnRetry: func(_ context.Context, r Retry) { told = r.Err },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://x/", nil)
+	response, err := transport.RoundTrip(req)
+	if err != nil || response.StatusCode != 201 || !closed || told != errAttemptTimeout {
+		t.Errorf("%+v, %v, closed %v, told %v", response, err, closed, told)
+	}
+}
+
+type closing struct{ closed *bool }
+
+func (c closing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func (c closing) Close() error { *c.closed = true; return nil }
 
 type roundTripFunc func(*http.Request) (*http.Response, error)
 
