@@ -282,7 +282,11 @@ func TestInformational(t *testing.T) {
 	server := serve(t, idemhttp.Options{}, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
-		<-hinted // the client has it before the handler goes on
+		select {
+		case <-hinted: // the client has it before the handler goes on
+		case <-time.After(20 * time.Second):
+			t.Error("the client has no hint")
+		}
 		w.Header().Set("Link", "</other>")
 		w.WriteHeader(http.StatusCreated)
 		w.WriteHeader(http.StatusEarlyHints) // too late

@@ -203,7 +203,9 @@ func (e *execution) answer(result idempotency.Result[*Response], err error) {
 		// An outer middleware on the same executor protects this request already.
 		e.h.next.ServeHTTP(e.w, e.request(e.r.Context()))
 		return
-	case e.own != nil && (e.own.passing || e.own.hijacked):
+	case e.own != nil && e.own.hijacked:
+		return
+	case e.own != nil && e.own.passing:
 		// Another attempt's response is the key's, and a part of ours has gone out.
 		panic(http.ErrAbortHandler)
 	case e.own != nil:

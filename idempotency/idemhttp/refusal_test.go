@@ -152,29 +152,37 @@ func TestOtherHeaderNames(t *testing.T) {
 // Method, path, query, body and chosen headers: after the first request has
 // finished, and while it runs.
 func TestAnotherPayload(t *testing.T) {
+	var runs atomic.Int32
 	inside, goOn := make(chan struct{}), make(chan struct{})
 	server := serve(t, idemhttp.Options{
 		Methods: []string{"POST", "PUT"}, FingerprintHeaders: []string{"content-type", "Host"},
+		WaitTimeout: 10 * time.Second, // one that is taken for the same would wait
 	}, func(w http.ResponseWriter, r *http.Request) {
-		close(inside)
-		<-goOn
+		if runs.Add(1) == 1 {
+			close(inside)
+			<-goOn
+		}
 		io.WriteString(w, "secret of the first request")
 	})
 	first := func() *http.Request {
 		return request(t, server.URL+"/a?x=1", "k", "body", "Content-Type", "text/plain")
 	}
 	others := map[string]func(*http.Request){
-		"body":            func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("bodz")) },
-		"empty body":      func(r *http.Request) { r.Body, r.ContentLength = nil, 0 },
-		"method":          func(r *http.Request) { r.Method = "PUT" },
-		"path":            func(r *http.Request) { r.URL.Path = "/b" },
-		"escaped path":    func(r *http.Request) { r.URL.Path, r.URL.RawPath = "/a/", "/a%2F" },
-		"query":           func(r *http.Request) { r.URL.RawQuery = "x=2" },
-		"no query":        func(r *http.Request) { r.URL.RawQuery = "" },
-		"header":          func(r *http.Request) { r.Header.Set("Content-Type", "text/html") },
-		"header twice":    func(r *http.Request) { r.Header.Add("Content-Type", "text/plain") },
-		"header missing":  func(r *http.Request) { r.Header.Del("Content-Type") },
-		"host":            func(r *http.Request) { r.Host = "elsewhere.example" },
+		"body":           func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("bodz")) },
+		"empty body":     func(r *http.Request) { r.Body, r.ContentLength = nil, 0 },
+		"method":         func(r *http.Request) { r.Method = "PUT" },
+		"path":           func(r *http.Request) { r.URL.Path = "/b" },
+		"escaped path":   func(r *http.Request) { r.URL.Path, r.URL.RawPath = "/a/", "/a%2F" },
+		"query":          func(r *http.Request) { r.URL.RawQuery = "x=2" },
+		"no query":       func(r *http.Request) { r.URL.RawQuery = "" },
+		"header":         func(r *http.Request) { r.Header.Set("Content-Type", "text/html") },
+		"header twice":   func(r *http.Request) { r.Header.Add("Content-Type", "text/plain") },
+		"header missing": func(r *http.Request) { r.Header.Del("Content-Type") },
+		"host":           func(r *http.Request) { r.Host = "elsewhere.example" },
+		"no separator":   func(r *http.Request) { r.URL.Path, r.URL.RawQuery = "/ax=1", "" },
+		"body into query": func(r *http.Request) {
+			r.URL.RawQuery, r.Body, r.ContentLength = "x=1b", io.NopCloser(strings.NewReader("ody")), 3
+		},
 		"query into path": func(r *http.Request) { r.URL.Path, r.URL.RawPath, r.URL.RawQuery = "/a?x=1", "/a%3Fx=1", "" },
 	}
 	executed := make(chan answer, 1)
