@@ -35,8 +35,8 @@ func (l *listener) said() string {
 	return strings.Join(l.failures, "\n")
 }
 
-// bugs are what only the order of several calls shows, and how many histories may
-// be made until one does.
+// bugs are those of the backend in flawed_test.go: most are seen only where
+// several calls meet.
 var bugs = []string{
 	"a claim reads, then writes",
 	"a takeover reads, then writes",
@@ -82,8 +82,7 @@ var bugs = []string{
 	"Fetch renews",
 }
 
-// caught runs the check until it fails, at most on so many keys, and returns what
-// it said.
+// caught runs the check and returns what it said.
 func caught(t *testing.T, h conformance.Harness, o linearizability.Options) (linearizability.Report, string) {
 	t.Helper()
 	l := &listener{TB: t}
@@ -112,7 +111,7 @@ func TestCheckerCatches(t *testing.T) {
 }
 
 func TestTheRightOnePasses(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		synctest.Test(t, func(t *testing.T) {
 			linearizability.Check(t, withBug(""), linearizability.Options{Seed: seed + 1, Keys: 20})
 		})

@@ -64,10 +64,11 @@
 // and Remaining narrow it too, and must lie in it. [Options.Tolerance] is added at
 // every comparison.
 //
-// A call of unknown outcome (every error that package backend doesn't name) may
-// take effect at any time after it was sent, or never. One that was certainly not
-// applied ([backend.ErrNotApplied]) is no part of the history. Errors that no call
-// deserves ([backend.ErrCorrupt] among them) fail the test by themselves.
+// A call of unknown outcome (every error that package backend doesn't name, and
+// [backend.ErrClosed]) may take effect at any time after it was sent, or never.
+// One that was certainly not applied ([backend.ErrNotApplied]) is no part of the
+// history. Errors that no call deserves ([backend.ErrCorrupt] among them) fail the
+// test by themselves.
 //
 // # What is not modelled
 //
@@ -79,6 +80,8 @@
 //   - Progress: that a Wait is woken, that calls return within their ctx. Those
 //     are rules of package conformance. A call that returns an error and may not
 //     have been applied explains everything here.
+//   - A store without a clock, that ends leases later than they were asked for.
+//     Its Options.Tolerance has to cover that.
 //   - Several keys: the contract has no sentence on two of them.
 //   - Close, [backend.ErrTooLarge] and the bounds: package conformance.
 //   - A first send of a client that resends by itself, and that arrives after its

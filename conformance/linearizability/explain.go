@@ -19,14 +19,17 @@ type verdict struct {
 	history []*operation
 
 	// Of an illegal one: the operation whose reply first made it so, the others
-	// that it takes to see that, and one order of those.
+	// that it takes to see that, and, if one was found, an order of those with the
+	// states after it.
 	culprit *operation
-	resends int
 	others  []*operation
 	ordered []int
 	after   []state
+
+	resends int // that were tried too
 }
 
+// verdict decides on the history of a key, and looks for what is wrong with it.
 func (c *checker) verdict(history []*operation) *verdict {
 	v := &verdict{history: history, decision: c.decide(history), resends: c.resends}
 	for _, o := range history {
@@ -76,8 +79,9 @@ func (c *checker) explain(v *verdict) {
 		}
 	}
 	v.others = without(needed, v.culprit)
-	rest := c.decide(v.others)
-	v.ordered, v.after = rest.order(v.others)
+	if rest := c.decide(v.others); rest.result == porcupine.Ok {
+		v.ordered, v.after = rest.order(v.others)
+	}
 }
 
 func (c *checker) illegal(history []*operation) bool {
@@ -111,7 +115,7 @@ func (v *verdict) describe(key string) string {
 		fmt.Fprintf(&b, "\n\t%3d. %s", i+1, line(o, n))
 	}
 	fmt.Fprintf(&b, "\n\tthis one can't have been answered as it was:\n\t  *  %s", line(v.culprit, n))
-	if len(v.others) > 0 {
+	if len(v.ordered) > 0 {
 		order := make([]string, len(v.ordered))
 		for i, at := range v.ordered {
 			order[i] = fmt.Sprint(numbers[v.others[at]])
@@ -125,7 +129,7 @@ func (v *verdict) describe(key string) string {
 	}
 	if answers := v.expected(n); len(answers) > 0 {
 		fmt.Fprintf(&b, "\n\tand the contract's answer to * is%s", oneOf(answers))
-	} else {
+	} else if len(v.after) > 0 {
 		b.WriteString("\n\tand the contract has no answer to * at that time")
 	}
 	if o := v.culprit; o.verb == faults.Wait && o.record.State == backend.Claimed && o.record.Token == o.token {

@@ -21,7 +21,7 @@ func TestMemoryOnAVirtualClock(t *testing.T) {
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
 			r := linearizability.Check(t, conformance.Harness{Open: inMemory, Advance: time.Sleep}, linearizability.Options{
-				Seed: seed + 1, Keys: 8,
+				Seed: seed + 1, Keys: 6,
 			})
 			if seed < 5 {
 				t.Log(r)

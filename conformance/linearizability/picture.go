@@ -2,6 +2,8 @@ package linearizability
 
 import (
 	"fmt"
+	"hash/fnv"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,7 +79,8 @@ func (v *verdict) text(key string) string {
 	return b.String()
 }
 
-// fileName makes a name for a file out of any text.
+// fileName makes a name for a file out of any text. Texts that it can't keep as
+// they are get a number of their own.
 func fileName(text string) string {
 	const most = 120
 	name := strings.Map(func(r rune) rune {
@@ -87,5 +90,10 @@ func fileName(text string) string {
 		}
 		return '-'
 	}, text)
-	return name[:min(len(name), most)]
+	if name == text && len(name) <= most {
+		return name
+	}
+	sum := fnv.New32a()
+	_, _ = io.WriteString(sum, text)
+	return fmt.Sprintf("%s-%08x", name[:min(len(name), most)], sum.Sum32())
 }

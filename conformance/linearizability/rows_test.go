@@ -80,7 +80,7 @@ func everyRow() []string {
 // contract's tables.
 func TestStoriesComeToEveryRow(t *testing.T) {
 	met := map[string]int{}
-	for seed := range uint64(30) {
+	for seed := range uint64(24) {
 		synctest.Test(t, func(t *testing.T) {
 			h := conformance.Harness{Open: func(tb testing.TB) func() backend.Backend {
 				store := memory.New()
