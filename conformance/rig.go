@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ type rig struct {
 	// the rule.
 	patience time.Duration
 	advanced time.Duration // what the test has moved the clock by
+	hung     atomic.Bool   // a Wait didn't end
 }
 
 func newRig(tb testing.TB, h Harness, connect func() backend.Backend, a, b backend.Backend) *rig {
@@ -160,14 +162,19 @@ func (r *rig) startWaitCtx(ctx context.Context, cancel context.CancelFunc, s bac
 	return w
 }
 
-// stop ends the Wait and gives a backend that ignores its ctx up.
+// stop ends the Wait and gives a backend that ignores its ctx up, for the first
+// of the rule's Waits patiently.
 func (w *waiting) stop() {
 	w.cancel()
+	if w.rig.hung.Load() {
+		return
+	}
 	timer := time.NewTimer(w.rig.patience)
 	defer timer.Stop()
 	select {
 	case <-w.done:
 	case <-timer.C:
+		w.rig.hung.Store(true)
 	}
 }
 

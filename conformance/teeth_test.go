@@ -184,7 +184,7 @@ var mutants = []struct {
 	{"wait trusts its timer", []string{"Wait/FollowsRenewals"}},
 	{"wait forgets the outcome", []string{"Wait/WakesOnComplete"}},
 	{"wait takes the key away", []string{"Wait/ChangesNothing"}},
-	{"wait ignores its ctx", []string{"Wait/CancelIsPrompt", "Wait/DeadlineIsTheCtxsError"}},
+	{"wait ignores its ctx", []string{"Wait/CancelIsPrompt", "Wait/DeadlineIsTheCtxsError", "Wait/LeavesNoGoroutine"}},
 	{"wait hides its ctx's error", []string{"Errors/CtxEndsOnTheWay", "Wait/CancelIsPrompt", "Wait/DeadlineIsTheCtxsError"}},
 	{"a cancelled wait wakes the others", []string{"Wait/CancelIsPrompt"}},
 	{"wait leaks", []string{"Wait/LeavesNoGoroutine"}},

@@ -145,7 +145,12 @@ var waitRules = []Rule{
 				}
 				r.asleep(waits...)
 				for _, w := range waits {
-					w.stop()
+					w.cancel()
+				}
+				for _, w := range waits {
+					if !w.ended() {
+						r.failf("Wait hadn't returned %v after its ctx was cancelled", r.patience)
+					}
 				}
 			}
 			now := r.goroutines(func(n int) bool { return n < base+waiters/2 })
