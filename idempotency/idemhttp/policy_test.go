@@ -153,7 +153,9 @@ func TestAfterACrash(t *testing.T) {
 			return d, err
 		}
 	}
-	charged := &idemhttp.Response{Status: 201, Header: http.Header{"Location": {"/payments/7"}}, Body: []byte("charged")}
+	charged := &idemhttp.Response{Status: 201, Header: http.Header{
+		"Location": {"/payments/7"}, "content-type": {"text/x"}, "Set-Cookie": {"a=b"}, "Content-Length": {"99"},
+	}, Body: []byte("charged")}
 	for name, test := range map[string]struct {
 		options idemhttp.Options
 		runs    int32
@@ -174,7 +176,8 @@ func TestAfterACrash(t *testing.T) {
 		}},
 		"Reconcile answers": {options: idemhttp.Options{Reconcile: finds(idempotency.Answer(charged, nil), nil)}, check: func(t *testing.T, a answerCheck) {
 			for _, a := range []answer{a.first, a.second} {
-				if a.StatusCode != 201 || a.body != "charged" || a.Header.Get("Location") != "/payments/7" || !a.replayed() {
+				if a.StatusCode != 201 || a.body != "charged" || a.Header.Get("Location") != "/payments/7" || !a.replayed() ||
+					a.Header.Get("Content-Type") != "text/x" || a.Header.Get("Set-Cookie") != "" {
 					t.Errorf("%v %q %v", a.Status, a.body, a.Header)
 				}
 			}

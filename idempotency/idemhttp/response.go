@@ -13,8 +13,8 @@ type Response struct {
 	// Status is 200 to 999; zero where the handler took over its connection
 	// (Hijack).
 	Status int
-	// Header holds what the handler set and Options.ResponseHeaders allows, under
-	// canonical names.
+	// Header holds what the handler set and Options.ResponseHeaders allows. What is
+	// never recorded isn't replayed either.
 	Header http.Header
 	// Body is the whole body; nil where it could not be kept.
 	Body []byte
@@ -118,7 +118,11 @@ func bodyAllowed(status int) bool {
 func (m *middleware) replay(w http.ResponseWriter, r *http.Request, response *Response, unprotected bool) {
 	header := w.Header()
 	for name, values := range response.Header {
-		header[name] = slices.Clone(values)
+		// A Reconcile function may have made it, or whoever can write to the store.
+		name = http.CanonicalHeaderKey(name)
+		if !neverRecorded(name) || name == "Content-Length" && len(response.Body) == 0 {
+			header[name] = slices.Clone(values)
+		}
 	}
 	header[m.ReplayedHeader] = []string{"true"}
 	if unprotected {
