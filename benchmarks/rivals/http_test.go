@@ -82,7 +82,7 @@ func benchmarkHTTP(b *testing.B, middleware Middleware) {
 		})
 	})
 	b.Run("http-wait", func(b *testing.B) {
-		for _, n := range []int{5, 100} {
+		for _, n := range callerCounts() {
 			b.Run("c="+strconv.Itoa(n), func(b *testing.B) {
 				round := func(url string) time.Duration {
 					key := nextKey()

@@ -63,7 +63,7 @@ func openMemory(tb testing.TB) *idempotency.Executor {
 	tb.Helper()
 	store := memory.New()
 	tb.Cleanup(func() { _ = store.Close() })
-	return newExecutor(tb, store, idempotency.Options{Retention: inProcess, Lease: inProcess, Keep: inProcess})
+	return newExecutor(tb, store, idempotency.Options{Retention: inProcess, Lease: inProcess})
 }
 
 var repriseMemory = Rival{

@@ -18,10 +18,13 @@ import (
 )
 
 // What is left out can't be stopped: watermill's repository cleans up for as long
-// as the process lives, and so does the clock of fiber's utils.
+// as the process lives, fasthttp keeps its clock, and its pool of workers ends ten
+// seconds after it was told to.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		goleak.IgnoreAnyFunction("github.com/ThreeDotsLabs/watermill/message/router/middleware.(*mapExpiringKeyRepository).cleanOutLoop"))
+		goleak.IgnoreAnyFunction("github.com/ThreeDotsLabs/watermill/message/router/middleware.(*mapExpiringKeyRepository).cleanOutLoop"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
 var errReply = errors.New("not the reply that was expected")

@@ -15,11 +15,19 @@ import (
 // rounds of which the median is reported.
 const rounds = 7
 
+// callerCounts are the callers at once; a smoke run has the few only.
+func callerCounts() []int {
+	if measure.PlanOf().Smoke() {
+		return []int{5}
+	}
+	return []int{5, 100}
+}
+
 // benchmarkWait is 5 and 100 callers at once, spread over instances that stand
 // for processes: each has clients of its own. One more round is counted, on
 // instances with a tap.
 func benchmarkWait(b *testing.B, instances, onTap []Do, tap *measure.Tap) {
-	for _, n := range []int{5, 100} {
+	for _, n := range callerCounts() {
 		b.Run("c="+strconv.Itoa(n), func(b *testing.B) {
 			round := func(instances []Do) time.Duration {
 				key := nextKey()

@@ -2,7 +2,6 @@ package rivals
 
 import (
 	"context"
-	"math"
 	"testing"
 	"time"
 
@@ -17,8 +16,9 @@ import (
 //
 // Usage: documentation of Deduplicator (the README has nothing on it): a
 // repository of its own with a window, and NewMessageHasherSHA256 "for minimal
-// collisions"; with the default, Adler-32, two messages of different content can
-// be taken for one. There is no repository over Redis.
+// collisions", of the first 1,024 bytes as in its tests; with the default,
+// Adler-32, two messages of different content can be taken for one. There is no
+// repository over Redis.
 //
 //	waits?          no: a duplicate is dropped, and acknowledged, while the first
 //	                one still runs
@@ -35,7 +35,7 @@ var Watermill = Rival{
 			tb.Fatal(err)
 		}
 		deduplicator := &middleware.Deduplicator{
-			KeyFactory: middleware.NewMessageHasherSHA256(math.MaxInt64),
+			KeyFactory: middleware.NewMessageHasherSHA256(1024),
 			Repository: seen,
 			Timeout:    time.Second,
 		}
@@ -56,6 +56,6 @@ var Watermill = Rival{
 
 // inProcess is how long what works in one process remembers, so that millions of
 // calls don't fill the memory.
-const inProcess = time.Second
+const inProcess = 10 * time.Second
 
 type actionKey struct{}
