@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/reprise-go/reprise/backends/memory"
 	"github.com/reprise-go/reprise/idempotency"
 	"github.com/reprise-go/reprise/idempotency/idemhttp"
 )
@@ -19,9 +18,9 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(int)             {}
 
-// BenchmarkOverhead is what the middleware costs on the memory store, beside the
-// bare handler: for a request that executes, and for a replay.
-func BenchmarkOverhead(b *testing.B) {
+// costs are the handlers whose costs are compared: bare, and behind the
+// middleware on the memory store.
+func costs(tb testing.TB) (bare, protected http.Handler, serve func(handler http.Handler, key string)) {
 	payload := strings.Repeat("x", 128)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -29,24 +28,54 @@ func BenchmarkOverhead(b *testing.B) {
 		w.WriteHeader(http.StatusCreated)
 		io.WriteString(w, payload)
 	})
-	run := func(name string, handler http.Handler, key func(i int) string) {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				r, _ := http.NewRequestWithContext(b.Context(), "POST", "http://x/payments", strings.NewReader(payload))
-				r.Header.Set("Idempotency-Key", key(i))
-				handler.ServeHTTP(&discard{http.Header{}}, r)
-			}
-		})
+	x := newExecutor(tb, newStore(tb), idempotency.Options{})
+	return handler, newMiddleware(tb, x, idemhttp.Options{})(handler), func(handler http.Handler, key string) {
+		r, _ := http.NewRequestWithContext(tb.Context(), "POST", "http://x/payments", strings.NewReader(payload))
+		r.Header.Set("Idempotency-Key", key)
+		handler.ServeHTTP(&discard{http.Header{}}, r)
 	}
-	store := memory.New()
-	defer store.Close()
-	x := newExecutor(b, store, idempotency.Options{})
-	protected := newMiddleware(b, x, idemhttp.Options{})(handler)
-	same := func(int) string { return "0f8fad5b-d9cb-469f-a165-70867728950e" }
+}
+
+const sameKey = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+// BenchmarkOverhead is what the middleware costs beside the bare handler: for a
+// request that executes, and for a replay.
+func BenchmarkOverhead(b *testing.B) {
+	bare, protected, serve := costs(b)
+	b.Run("bare", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			serve(bare, sameKey)
+		}
+	})
 	n := 0
-	fresh := func(int) string { n++; return same(0) + strconv.Itoa(n) }
-	run("bare", handler, same)
-	run("fresh", protected, fresh)
-	run("replay", protected, same)
+	b.Run("fresh", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			n++
+			serve(protected, sameKey+strconv.Itoa(n))
+		}
+	})
+	b.Run("replay", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			serve(protected, sameKey)
+		}
+	})
+}
+
+// The executor's own allocations and the memory store's are in these counts.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	bare, protected, serve := costs(t)
+	n := 0
+	without := testing.AllocsPerRun(500, func() { serve(bare, sameKey) })
+	fresh := testing.AllocsPerRun(500, func() { n++; serve(protected, sameKey+strconv.Itoa(n)) }) - without
+	replay := testing.AllocsPerRun(500, func() { serve(protected, sameKey) }) - without
+	t.Logf("fresh +%v, replay +%v", fresh, replay)
+	if fresh > 46 || replay > 26 {
+		t.Errorf("fresh +%v, replay +%v allocations, want at most +46 and +26", fresh, replay)
+	}
 }

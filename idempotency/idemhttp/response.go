@@ -128,5 +128,5 @@ func (m *middleware) replay(w http.ResponseWriter, r *http.Request, response *Re
 	if unprotected {
 		header[m.UnprotectedHeader] = []string{"true"}
 	}
-	deliver(w, r, response.Status, response.Body, response.Trailer)
+	deliver(w, r, response.Status, response.Body, m.keptTrailer(response.Trailer))
 }
