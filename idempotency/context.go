@@ -131,6 +131,7 @@ type endingContext struct {
 	mu    sync.Mutex
 	done  chan struct{}
 	err   error
+	end   time.Time // the deadline, or earlier where the caller's ctx has ended
 	timer *time.Timer
 	stop  func() bool
 }
@@ -152,15 +153,11 @@ func (e *endingContext) Done() <-chan struct{} {
 			close(e.done)
 			return e.done
 		}
-		e.timer = time.AfterFunc(time.Until(e.deadline), e.expire)
+		e.end = e.deadline
+		wake := e.wake
+		e.timer = time.AfterFunc(time.Until(e.end), wake)
 		if e.caller.Done() != nil {
-			e.stop = context.AfterFunc(e.caller, func() {
-				e.mu.Lock()
-				defer e.mu.Unlock()
-				if e.err == nil {
-					e.timer.Reset(min(grace, time.Until(e.deadline)))
-				}
-			})
+			e.stop = context.AfterFunc(e.caller, wake)
 		}
 	}
 	return e.done
@@ -172,13 +169,26 @@ func (e *endingContext) Err() error {
 	return e.err
 }
 
-func (e *endingContext) expire() {
+// wake is called when the caller's ctx has ended, and at the end of the time that
+// is left.
+func (e *endingContext) wake() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.err == nil {
-		e.err = context.DeadlineExceeded
-		close(e.done)
+	if e.err != nil {
+		return
 	}
+	now := time.Now()
+	if e.end.Equal(e.deadline) && e.caller.Err() != nil {
+		if end := now.Add(grace); end.Before(e.end) {
+			e.end = end
+		}
+	}
+	if left := e.end.Sub(now); left > 0 {
+		e.timer.Reset(left)
+		return
+	}
+	e.err = context.DeadlineExceeded
+	close(e.done)
 }
 
 // release stops the timer. Afterwards the ctx counts as ended.

@@ -31,7 +31,8 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 	}
 	var buffer *wire.Buffer
 	if wire.Large(&request) {
-		buffer, c.frame.data = wire.NewBuffer(&request)
+		buffer = wire.NewBuffer()
+		c.frame.data = buffer.Commit(&request)
 		c.head = wire.CommitHead(&request)
 		c.side = b.layout.Side(key, request.Token)
 	} else {

@@ -34,13 +34,15 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 		return backend.Record{}, b.failure(ctx, op, err)
 	}
 	name := b.layout.Record(key)
-	frame := rueidislib.BinaryString(wire.AppendClaim(nil, &request))
+	buffer := wire.NewBuffer()
+	frame := rueidislib.BinaryString(buffer.Claim(&request))
 	if direct {
 		record, settled, err := b.claimDirect(ctx, key, name, frame, &request)
 		if err != nil {
 			return backend.Record{}, b.failure(ctx, op, err)
 		}
 		if settled {
+			buffer.Release()
 			return record, nil
 		}
 	}
@@ -48,6 +50,7 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 	if err != nil {
 		return backend.Record{}, b.failure(ctx, op, err)
 	}
+	buffer.Release()
 	return record, nil
 }
 
@@ -70,7 +73,7 @@ func (b *Backend) claimDirect(ctx context.Context, key, name, frame string, requ
 
 func (b *Backend) claimByScript(ctx context.Context, key, name, frame string, request *backend.ClaimRequest) (backend.Record, error) {
 	asked := b.line.now()
-	args := []string{frame, decimal(wire.ClaimLease(request)), wire.ClaimSeen(request)}
+	args := []string{frame, b.decimal(wire.ClaimLease(request)), wire.ClaimSeen(request)}
 	reply, ttl, err := frameAndTTL(b.eval(ctx, claimScript, []string{name}, args))
 	if err != nil {
 		return backend.Record{}, err

@@ -42,15 +42,9 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 	if err != nil {
 		return b.failure(ctx, op, err)
 	}
-	var buffer *wire.Buffer
-	var bytes []byte
-	if wire.Large(&request) {
-		buffer, bytes = wire.NewBuffer(&request)
-	} else {
-		bytes = wire.AppendCommit(nil, &request)
-	}
-	frame := rueidislib.BinaryString(bytes)
-	args := []string{frame, decimal(wire.CommitPX(&request)), about.publish, wire.CommitHeld(&request)}
+	buffer := wire.NewBuffer()
+	frame := rueidislib.BinaryString(buffer.Commit(&request))
+	args := []string{frame, b.decimal(wire.CommitPX(&request)), about.publish, wire.CommitHeld(&request)}
 	name := b.layout.Record(key)
 	reply := int64(wire.CommitSideMissing)
 	if wire.Large(&request) {
@@ -93,4 +87,17 @@ func refusal(err error, word string) bool {
 	return ok && strings.HasPrefix(reply.Error(), word)
 }
 
-func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+// decimal formats a duration; most are the one of the call before.
+func (b *Backend) decimal(n int64) string {
+	if last := b.last.Load(); last != nil && last.n == n {
+		return last.text
+	}
+	made := &decimal{n, strconv.FormatInt(n, 10)}
+	b.last.Store(made)
+	return made.text
+}
+
+type decimal struct {
+	n    int64
+	text string
+}

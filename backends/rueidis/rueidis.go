@@ -53,6 +53,7 @@ type Backend struct {
 	loaded loaded
 	hits   atomic.Uint64 // see CacheHits
 	about  atomic.Pointer[server]
+	last   atomic.Pointer[decimal]
 }
 
 var (

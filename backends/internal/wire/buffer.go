@@ -6,24 +6,28 @@ import (
 	"github.com/reprise-go/reprise/backend"
 )
 
-// maxBuffer is how large a buffer may be that is kept for the next commit.
+// maxBuffer is how large a buffer may be that is kept for the next request.
 const maxBuffer = 256 << 10
 
 var buffers = sync.Pool{New: func() any { return new(Buffer) }}
 
-// Buffer is room for the frame of a large commit. To allocate it for each costs
-// as much as to send it.
+// Buffer is room for the frame of a request. To allocate it for each large one
+// costs as much as to send it.
 type Buffer struct{ bytes []byte }
 
-// NewBuffer returns a buffer, and the frame of the request in it.
-func NewBuffer(request *backend.CommitRequest) (*Buffer, []byte) {
-	b := buffers.Get().(*Buffer)
-	if b.bytes == nil {
-		b.bytes = AppendCommit(nil, request)
-	} else {
-		b.bytes = AppendCommit(b.bytes[:0], request)
-	}
-	return b, b.bytes
+// NewBuffer returns a buffer.
+func NewBuffer() *Buffer { return buffers.Get().(*Buffer) }
+
+// Claim returns the frame of the request, in the buffer; see [AppendClaim].
+func (b *Buffer) Claim(request *backend.ClaimRequest) []byte {
+	b.bytes = AppendClaim(b.bytes[:0:cap(b.bytes)], request)
+	return b.bytes
+}
+
+// Commit returns the frame of the request, in the buffer; see [AppendCommit].
+func (b *Buffer) Commit(request *backend.CommitRequest) []byte {
+	b.bytes = AppendCommit(b.bytes[:0:cap(b.bytes)], request)
+	return b.bytes
 }
 
 // Release gives the buffer back. It may only be called when nothing refers to
