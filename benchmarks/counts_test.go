@@ -3,7 +3,6 @@ package benchmarks
 import (
 	"context"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
@@ -100,8 +99,7 @@ func (r *rig) hotReplays(t *testing.T) {
 }
 
 // What a call allocates over the bare commands, with a ctx that can be
-// cancelled. The goal is 10 for a fresh call and 6 for a replay; rueidis, whose
-// bare commands allocate three times, is held where it is.
+// cancelled: at most 10 for a fresh call and 6 for a replay.
 func TestAllocationsOverBare(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -110,14 +108,10 @@ func TestAllocationsOverBare(t *testing.T) {
 		t.Run(client.Name, func(t *testing.T) {
 			r := newRig(t, client)
 			clients.Trust(t, r.store)
-			fresh := 10.0
-			if strings.HasPrefix(client.Name, "rueidis") {
-				fresh = 15
-			}
 			for _, c := range []struct {
 				what string
 				over float64
-			}{{"fresh", fresh}, {"replay", 6}} {
+			}{{"fresh", 10}, {"replay", 6}} {
 				if c.what == "replay" && client.Caches {
 					c.what = "hot"
 				}

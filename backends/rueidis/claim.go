@@ -33,8 +33,8 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 	if _, err := b.server(ctx); err != nil {
 		return backend.Record{}, b.failure(ctx, op, err)
 	}
-	name := b.layout.Record(key)
 	buffer := wire.NewBuffer()
+	name := rueidislib.BinaryString(buffer.Record(b.layout, key))
 	frame := rueidislib.BinaryString(buffer.Claim(&request))
 	if direct {
 		record, settled, err := b.claimDirect(ctx, key, name, frame, &request)

@@ -45,7 +45,7 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 	buffer := wire.NewBuffer()
 	frame := rueidislib.BinaryString(buffer.Commit(&request))
 	args := []string{frame, b.decimal(wire.CommitPX(&request)), about.publish, wire.CommitHeld(&request)}
-	name := b.layout.Record(key)
+	name := rueidislib.BinaryString(buffer.Record(b.layout, key))
 	reply := int64(wire.CommitSideMissing)
 	if wire.Large(&request) {
 		reply, err = b.commitLarge(ctx, name, b.layout.Side(key, request.Token), args, wire.CommitHead(&request))

@@ -50,11 +50,14 @@ func (l Layout) Prefix() string { return l.prefix }
 // Record is the name of the Redis key that holds the record of a storage key.
 func (l Layout) Record(storageKey string) string {
 	var buf [128]byte
-	b := append(buf[:0], l.prefix...)
-	b = appendTag(b, storageKey)
-	b = append(b, kindRecord)
-	b = append(b, storageKey...)
-	return string(b)
+	return string(l.appendRecord(buf[:0], storageKey))
+}
+
+func (l Layout) appendRecord(dst []byte, storageKey string) []byte {
+	dst = append(dst, l.prefix...)
+	dst = appendTag(dst, storageKey)
+	dst = append(dst, kindRecord)
+	return append(dst, storageKey...)
 }
 
 // Channel is the name of the channel on which the waiters of a storage key are
