@@ -13,7 +13,7 @@ import (
 	"github.com/reprise-go/reprise/benchmarks/internal/clients"
 )
 
-// github.com/gofiber/fiber/v3 v3.1.0, middleware/idempotency, with
+// Fiber is github.com/gofiber/fiber/v3 v3.1.0, middleware/idempotency, with
 // github.com/gofiber/storage/redis/v3 v3.4.3.
 //
 // Usage: docs/middleware/idempotency.md, "Custom Config", with Lifetime and

@@ -46,7 +46,7 @@ func post(ctx context.Context, client *http.Client, url, header, key string) err
 }
 
 func benchmarkHTTP(b *testing.B, middleware Middleware) {
-	server, tap, client := redistest.Start(b), new(measure.Tap), newHTTPClient(b)
+	server, tap := redistest.Start(b), new(measure.Tap)
 	// What the handler does: nothing but to answer, except in http-wait.
 	var current atomic.Pointer[func() []byte]
 	at := func() []byte { return payload }
@@ -55,6 +55,7 @@ func benchmarkHTTP(b *testing.B, middleware Middleware) {
 	url := middleware.Serve(b, server.Addr(), nil, work)
 	onTap := middleware.Serve(b, server.Addr(), tap.Dial, work)
 	bare := middleware.Serve(b, "", nil, work)
+	client := newHTTPClient(b) // after the servers, which wait for its connections when they stop
 	posts := func(name, url string, key func(goroutine int) string) measure.Contender {
 		return repeat(name, func(ctx context.Context, g int) error { return post(ctx, client, url, middleware.Header, key(g)) })
 	}
@@ -107,7 +108,7 @@ func benchmarkHTTP(b *testing.B, middleware Middleware) {
 func TestMiddlewares(t *testing.T) {
 	for _, middleware := range Middlewares {
 		t.Run(middleware.Name, func(t *testing.T) {
-			client, running, end := newHTTPClient(t), make(chan struct{}), make(chan struct{})
+			running, end := make(chan struct{}), make(chan struct{})
 			var runs atomic.Int64
 			url := middleware.Serve(t, redistest.Start(t).Addr(), nil, func() []byte {
 				if runs.Add(1) == 1 {
@@ -116,7 +117,7 @@ func TestMiddlewares(t *testing.T) {
 				<-end
 				return payload
 			})
-			key := nextKey()
+			client, key := newHTTPClient(t), nextKey()
 			var group, begun sync.WaitGroup
 			send := func() {
 				if err := post(t.Context(), client, url, middleware.Header, key); err != nil {

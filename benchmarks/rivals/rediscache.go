@@ -10,7 +10,7 @@ import (
 	"github.com/reprise-go/reprise/benchmarks/internal/clients"
 )
 
-// github.com/go-redis/cache/v9 v9.0.0, its Once.
+// RedisCache is github.com/go-redis/cache/v9 v9.0.0, its Once.
 //
 // Usage: README, "Quickstart", Example_advancedUsage, with its local cache of
 // 1,000 entries for a minute; one go-redis client in place of the ring, because

@@ -11,14 +11,15 @@ import (
 	"github.com/reprise-go/reprise/benchmarks/internal/clients"
 )
 
-// github.com/bsm/redislock v0.9.4, with GET and SET by hand: see [ByHand].
+// Redislock is github.com/bsm/redislock v0.9.4, with GET and SET by hand: see [ByHand].
 //
 // Usage: README, "Examples" (New, Obtain, defer Release); how to wait is from the
 // package's examples Obtain_retry (every 100 ms), without their limit of three
 // attempts, with which most of many callers would get ErrNotObtained. The client
 // is go-redis.
 //
-//	waits?          yes, by polling; one after the other gets the lock
+//	waits?          yes, by polling; one after the other gets the lock, and those
+//	                who came at the same time also poll at the same time
 //	error replay?   no: the next caller runs again
 //	fencing?        no: SET by hand doesn't know whether the lock is still held
 //	holder crash?   the lock ends with its TTL (30 s), which nobody renews here;

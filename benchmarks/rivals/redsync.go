@@ -12,7 +12,7 @@ import (
 	"github.com/reprise-go/reprise/benchmarks/internal/clients"
 )
 
-// github.com/go-redsync/redsync/v4 v4.18.1, with GET and SET by hand.
+// Redsync is github.com/go-redsync/redsync/v4 v4.18.1, with GET and SET by hand.
 //
 // Usage: README, "Usage" (NewPool of a go-redis client, New, NewMutex, Lock,
 // Unlock), with the default options (expiry 8 s, 32 attempts, 50 to 250 ms apart)

@@ -9,7 +9,7 @@ import (
 	"github.com/reprise-go/reprise/benchmarks/internal/clients"
 )
 
-// golang.org/x/sync/singleflight v0.24.0: the bound of what can be done in one
+// Singleflight is golang.org/x/sync/singleflight v0.24.0: the bound of what can be done in one
 // process, and the floor of all that is measured without a server.
 //
 // Usage: package documentation, Group.Do.

@@ -12,8 +12,12 @@ import (
 	"github.com/reprise-go/reprise/benchmarks/internal/measure"
 )
 
-// rounds of which the median is reported.
-const rounds = 7
+// rounds of which the median is reported, at most; those who take seconds for one
+// get as many as fit into patience, and three at least.
+const (
+	rounds   = 7
+	patience = 3 * time.Second
+)
 
 // callerCounts are the callers at once; a smoke run has the few only.
 func callerCounts() []int {
@@ -53,7 +57,11 @@ func reportWait(b *testing.B, round func() time.Duration, tap *measure.Tap, coun
 	b.Helper()
 	plan := measure.PlanOf()
 	var all measure.Latencies
+	begun := time.Now()
 	for range plan.Samples(rounds) {
+		if len(all) >= 3 && time.Since(begun) > patience {
+			break
+		}
 		all = append(all, round())
 	}
 	if tap != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/reprise-go/reprise/benchmarks/internal/clients"
 )
 
-// github.com/ThreeDotsLabs/watermill v1.5.1, middleware.Deduplicator with its
+// Watermill is github.com/ThreeDotsLabs/watermill v1.5.1, middleware.Deduplicator with its
 // expiring repository, against package consumer of this module.
 //
 // Usage: documentation of Deduplicator (the README has nothing on it): a
