@@ -316,8 +316,10 @@ func (o *Operation[T]) prepare(ctx context.Context, call Call, action func(ctx c
 	if err := checkKey(call.Key); err != nil {
 		return refuse(err)
 	}
-	if err := checkMetadata(call.Metadata); err != nil {
-		return refuse(fmt.Errorf("Call.Metadata: %w", err))
+	if len(call.Metadata) > 0 {
+		if err := checkMetadata(call.Metadata); err != nil {
+			return refuse(fmt.Errorf("Call.Metadata: %w", err))
+		}
 	}
 	if err := fillDuration("Call.WaitTimeout", &call.WaitTimeout, p.waitTimeout, MaxWaitTimeout, true); err != nil {
 		return nil, err
