@@ -20,8 +20,9 @@ import (
 // as it comes (validity 5 s, extended every 2.5 s), but for TryNextAfter, 1 s in
 // place of 20 ms: with one key there is no next one to try, and a lock whose reply
 // takes longer is taken back without waking its own caller, which then waits until
-// its ctx ends. GET and SET go through a rueidis client of the app's own, with its
-// defaults. The action gets the lock's ctx.
+// its ctx ends. Among 100 callers in two processes one sometimes isn't woken at
+// all; so a caller asks again after five seconds. GET and SET go through a rueidis
+// client of the app's own, with its defaults. The action gets the lock's ctx.
 //
 //	waits?          yes, woken by the invalidation of the lock's key; one after
 //	                the other gets the lock
@@ -82,7 +83,7 @@ func openRueidislock(tb testing.TB, addr string, dial clients.Dial) rueidisLocke
 }
 
 func (l rueidisLocked) locked(ctx context.Context, key string, action func(context.Context) ([]byte, error)) ([]byte, error) {
-	ctx, unlock, err := l.locker.WithContext(ctx, key)
+	ctx, unlock, err := l.lock(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +98,32 @@ func (l rueidisLocked) locked(ctx context.Context, key string, action func(conte
 	}
 	set := l.client.B().Set().Key("answer:" + key).Value(rueidis.BinaryString(answer)).Ex(keptFor).Build()
 	return answer, l.client.Do(ctx, set).Error()
+}
+
+// askAgain is the validity of the locks.
+const askAgain = 5 * time.Second
+
+// lock is WithContext for as long as ctx lasts, but asks again when it wasn't
+// woken.
+func (l rueidisLocked) lock(ctx context.Context, key string) (held context.Context, unlock context.CancelFunc, err error) {
+	for {
+		asking, giveUp := context.WithCancel(ctx)
+		timer := time.AfterFunc(askAgain, giveUp)
+		held, unlock, err := l.locker.WithContext(asking, key)
+		if timer.Stop() {
+			if err != nil {
+				giveUp()
+				return nil, nil, err
+			}
+			return held, func() { unlock(); giveUp() }, nil
+		}
+		if err == nil {
+			unlock() // it came too late: its ctx has ended with asking
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+	}
 }
 
 func (l rueidisLocked) get(ctx context.Context, key string) ([]byte, error) {
