@@ -11,19 +11,21 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/reprise-go/reprise/benchmarks/internal/clients"
+	"github.com/reprise-go/reprise/benchmarks/internal/measure"
 	"github.com/reprise-go/reprise/internal/redistest"
 )
 
 // onEach runs a test on each rival, which it opens as often as it likes, on one
 // server.
-func onEach(t *testing.T, test func(t *testing.T, rival Rival, open func() Do)) {
+func onEach(t *testing.T, test func(t *testing.T, rival Rival, open func(dial clients.Dial) Do)) {
 	for _, rival := range All {
 		t.Run(rival.Name, func(t *testing.T) {
 			addr := ""
 			if rival.Client != "" {
 				addr = redistest.Start(t).Addr()
 			}
-			test(t, rival, func() Do { return rival.Open(t, addr, nil) })
+			test(t, rival, func(dial clients.Dial) Do { return rival.Open(t, addr, dial) })
 		})
 	}
 }
@@ -37,12 +39,12 @@ func says(runs *atomic.Int64, text string) func(context.Context) ([]byte, error)
 }
 
 func TestSecondCall(t *testing.T) {
-	onEach(t, func(t *testing.T, rival Rival, open func() Do) {
+	onEach(t, func(t *testing.T, rival Rival, open func(dial clients.Dial) Do) {
 		var runs atomic.Int64
-		do, key := open(), nextKey()
+		do, key := open(nil), nextKey()
 		again := do
 		if rival.Client != "" {
-			again = open() // another process
+			again = open(nil) // another process
 		}
 		first, err := do(t.Context(), key, says(&runs, "first"))
 		if err != nil {
@@ -68,9 +70,9 @@ func TestSecondCall(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	onEach(t, func(t *testing.T, rival Rival, open func() Do) {
+	onEach(t, func(t *testing.T, rival Rival, open func(dial clients.Dial) Do) {
 		var runs atomic.Int64
-		do, key := open(), nextKey()
+		do, key := open(nil), nextKey()
 		decline := func(context.Context) ([]byte, error) {
 			runs.Add(1)
 			return nil, errors.New("card declined")
@@ -137,11 +139,11 @@ func hold(t *testing.T, first Do, others []Do, until func(runs *atomic.Int64)) (
 }
 
 func TestConcurrentCallers(t *testing.T) {
-	onEach(t, func(t *testing.T, rival Rival, open func() Do) {
+	onEach(t, func(t *testing.T, rival Rival, open func(dial clients.Dial) Do) {
 		if !rival.Waits || !rival.Keeps {
 			t.Skip("see TestDuplicateOfARunningMessage and TestSingleflight")
 		}
-		do := open()
+		do := open(nil)
 		answers, runs := hold(t, do, []Do{do, do, do, do}, func(*atomic.Int64) {})
 		checkAnswers(t, answers)
 		if runs != 1 {
@@ -173,17 +175,23 @@ func checkAnswers(t *testing.T, answers [][]byte) {
 }
 
 // Callers in several processes run once where that is promised, and where it
-// isn't the action runs in the second process while it runs in the first.
+// isn't the action runs in both.
 func TestCallersAcrossProcesses(t *testing.T) {
-	onEach(t, func(t *testing.T, rival Rival, open func() Do) {
+	onEach(t, func(t *testing.T, rival Rival, open func(dial clients.Dial) Do) {
 		if rival.Client == "" {
 			t.Skip("is for one process")
 		}
-		other := open()
-		answers, runs := hold(t, open(), []Do{other, other}, func(runs *atomic.Int64) {
-			for deadline := time.Now().Add(20 * time.Second); !rival.Across && runs.Load() < 2; time.Sleep(time.Millisecond) {
+		tap := new(measure.Tap)
+		first, other := open(nil), open(tap.Dial)
+		tap.Take()
+		answers, runs := hold(t, first, []Do{other, other}, func(*atomic.Int64) {
+			// Until the second process has asked about the key.
+			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+				if commands, _ := tap.Count(); commands > 0 {
+					return
+				}
 				if time.Now().After(deadline) {
-					t.Error("waits for the other process, and Across is false")
+					t.Error("the other process sends nothing")
 					return
 				}
 			}
