@@ -15,6 +15,7 @@ import (
 
 	"github.com/reprise-go/reprise/backends/goredis"
 	"github.com/reprise-go/reprise/idempotency/consumer"
+	"github.com/reprise-go/reprise/internal/embedded"
 )
 
 func main() { os.Exit(run()) }
@@ -129,12 +130,12 @@ func runExample(ctx context.Context) error {
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	redis, how, stopRedis, err := startRedis(ctx)
+	redis, err := embedded.Redis(ctx)
 	if err != nil {
 		return err
 	}
-	defer stopRedis()
-	client := newRedisClient(redis)
+	defer redis.Stop()
+	client := newRedisClient(redis.Addr)
 	defer client.Close()
 	// Keys of its own for each run: on a Redis that remembers, the second run would
 	// replay the first one.
@@ -145,9 +146,9 @@ func runExample(ctx context.Context) error {
 		return err
 	}
 	r := newReport()
-	f := &fleet{redis: redis, prefix: prefix, verdict: r.verdict, killed: r.killed, failed: fail}
+	f := &fleet{redis: redis.Addr, prefix: prefix, verdict: r.verdict, killed: r.killed, failed: fail}
 	defer f.stop()
-	fmt.Printf("%d workers on %s; %d orders in the stream\n", workers, how, orders)
+	fmt.Printf("%d workers on %s; %d orders in the stream\n", workers, redis, orders)
 	began := time.Now()
 	for range workers {
 		if err := f.start(); err != nil {
