@@ -10,7 +10,7 @@ import (
 func rivalSection(r *results) string {
 	var b strings.Builder
 	for _, scenario := range r.scenarios() {
-		t := &table{head: []string{"c = 1 / 16 / 128", "of the floor", "us", "last one, ms", "commands", "round trips", "connections"}}
+		t := &table{head: []string{r.levels(scenario), "of the floor", "us", "last one, ms", "commands", "round trips", "connections"}}
 		for _, rival := range r.rivals(scenario) {
 			names := r.rivalNames(rival, scenario)
 			var micro string
@@ -23,6 +23,19 @@ func rivalSection(r *results) string {
 		b.WriteString(scenario + ":\n\n" + t.String() + "\n")
 	}
 	return strings.TrimRight(b.String(), "\n")
+}
+
+// levels are the concurrencies of a scenario, as the head of its table.
+func (r *results) levels(scenario string) string {
+	var all []string
+	for _, rival := range r.rivals(scenario) {
+		for _, name := range r.rivalNames(rival, scenario) {
+			if _, n, ok := strings.Cut(name[strings.LastIndex(name, "/")+1:], "c="); ok && !slices.Contains(all, n) {
+				all = append(all, n)
+			}
+		}
+	}
+	return "c = " + strings.Join(all, " / ")
 }
 
 // scenarios of the rivals, in the order in which they ran: Rival/NAME/SCENARIO/c=N.

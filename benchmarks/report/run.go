@@ -45,7 +45,7 @@ var guess = map[string]time.Duration{
 	"BenchmarkScale":   150 * time.Second,
 	"BenchmarkRecord":  6 * time.Second,
 	"BenchmarkServer":  15 * time.Second,
-	"BenchmarkRival":   120 * time.Second,
+	"BenchmarkRival":   180 * time.Second,
 }
 
 const unknownGuess = time.Minute
