@@ -55,7 +55,8 @@ type OperationOptions[T any] struct {
 	OnAbandoned AbandonedPolicy
 	// MaxAttempts is how many attempts a key gets; one more records
 	// ErrTooManyAttempts instead of running the action. Released attempts count
-	// too. Where Reconcile is set it is asked first. Default, zero: no limit.
+	// too, and so does each takeover, also one on which Reconcile could not decide.
+	// Where Reconcile is set it is asked first. Default, zero: no limit.
 	MaxAttempts int
 	// Canonical gives the call whose action ran the decoded copy that everybody
 	// else gets, so that the first test shows what the codec loses. Errors are not

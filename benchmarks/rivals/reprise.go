@@ -87,7 +87,8 @@ var repriseConsumer = Rival{
 	Name: "reprise-consumer", Remembers: true,
 	Open: func(tb testing.TB, _ string, _ clients.Dial) Do {
 		deliveries, err := consumer.New(openMemory(tb), consumer.Options[delivery]{
-			Key: func(d delivery) string { return d.id },
+			Name: "deliveries",
+			Key:  func(d delivery) string { return d.id },
 			Handle: func(ctx context.Context, d delivery) error {
 				_, err := d.action(ctx)
 				return err

@@ -52,6 +52,7 @@ type Event struct{ ID string }
 // Queue handles messages.
 func Queue(ctx context.Context, events *idempotency.Executor, event Event, book func(context.Context, Event) error) (consumer.Verdict, error) {
 	bookings, err := consumer.New(events, consumer.Options[Event]{
+		Name:   "bookings",
 		Key:    func(e Event) string { return e.ID },
 		Handle: func(ctx context.Context, e Event) error { return book(ctx, e) },
 	})

@@ -19,6 +19,7 @@ func BenchmarkHandle(b *testing.B) {
 		b.Fatal(err)
 	}
 	c, err := consumer.New(x, consumer.Options[message]{
+		Name:   "orders",
 		Key:    func(m message) string { return m.id },
 		Handle: func(context.Context, message) error { return nil },
 	})

@@ -59,11 +59,25 @@ func newConsumer(t *testing.T, x *idempotency.Executor, options consumer.Options
 	if options.Key == nil {
 		options.Key = func(m message) string { return m.id }
 	}
+	if options.Name == "" {
+		options.Name = "messages"
+	}
 	c, err := consumer.New(x, options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// A message that another consumer has handled is not this one's duplicate.
+func TestTwoConsumersOfOneNamespace(t *testing.T) {
+	x := newExecutor(t, newStore(t), idempotency.Options{})
+	handle := func(context.Context, message) error { return nil }
+	emails := newConsumer(t, x, consumer.Options[message]{Name: "emails", Handle: handle})
+	bookings := newConsumer(t, x, consumer.Options[message]{Name: "bookings", Handle: handle})
+	check(t, emails.Handle(t.Context(), message{"1", ""}), consumer.Ack, consumer.Handled)
+	check(t, bookings.Handle(t.Context(), message{"1", ""}), consumer.DeadLetter, consumer.Mismatch)
+	check(t, emails.Handle(t.Context(), message{"1", ""}), consumer.Ack, consumer.Duplicate)
 }
 
 func check(t *testing.T, got consumer.Verdict, action consumer.Action, reason consumer.Reason) {
@@ -425,6 +439,7 @@ func TestOptions(t *testing.T) {
 	x := newExecutor(t, newStore(t), idempotency.Options{})
 	ok := func() consumer.Options[message] {
 		return consumer.Options[message]{
+			Name:   "orders",
 			Key:    func(m message) string { return m.id },
 			Handle: func(context.Context, message) error { return nil },
 		}
@@ -439,6 +454,7 @@ func TestOptions(t *testing.T) {
 		"Retention":     func(o *consumer.Options[message]) { o.Retention = -1 },
 		"MaxAttempts":   func(o *consumer.Options[message]) { o.MaxAttempts = -1 },
 		"Name":          func(o *consumer.Options[message]) { o.Name = strings.Repeat("n", 257) },
+		"Name is empty": func(o *consumer.Options[message]) { o.Name = "" },
 	} {
 		options := ok()
 		change(&options)

@@ -42,6 +42,12 @@
 //	| the store is down: nothing ran               | Nack                 | MinDelay             | Store        |
 //	| ctx ended: the worker is shutting down       | Nack                 | none                 | Stopped      |
 //
+// What is known of a message, Executor.Lookup tells by its key. A person who knows
+// how an abandoned one ended settles it:
+//
+//	handled, err := idempotency.NewOperation(executor, idempotency.OperationOptions[struct{}]{Name: "events"})
+//	err = handled.Resolve(ctx, eventID, struct{}{}, nil)
+//
 // # Errors are retried here
 //
 // Elsewhere in Reprise an error is an answer, recorded like a value. A message

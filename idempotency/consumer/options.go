@@ -11,10 +11,15 @@ import (
 // MaxMaxDelay is the greatest Options.MaxDelay.
 const MaxMaxDelay = 24 * time.Hour
 
-// Options says how messages of type M are handled. Key and Handle are required.
+// Options says how messages of type M are handled. Name, Key and Handle are
+// required.
 // Its functions are called by many goroutines at once.
 type Options[M any] struct {
-	// Name is the operation's, in records, errors and traces.
+	// Name is the operation's, in records, errors and traces. It tells the keys of
+	// one consumer from those of another: a message whose key another consumer of
+	// the same namespace has handled is Mismatch, and not taken for a duplicate. So
+	// give two consumers of the same messages an executor each, with a namespace of
+	// its own.
 	Name string
 	// Key identifies a message: the same for each delivery, another for every other
 	// message. 1 to idempotency.MaxKey bytes. Two producers that choose their ids
@@ -51,7 +56,8 @@ type Options[M any] struct {
 	// Nack, to come back after MaxDelay, or DeadLetter. Default: Nack.
 	WhenAbandoned Action
 	// MaxAttempts is how often the handling of a message is begun before it becomes
-	// a dead letter. Default, zero: no limit; then let the broker have one.
+	// a dead letter; each time that Reconcile is asked counts, too. Default, zero:
+	// no limit; then let the broker have one.
 	MaxAttempts int
 	// Shield lets Handle finish although the caller's ctx has ended, as in
 	// idempotency.OperationOptions.
@@ -68,6 +74,8 @@ type Options[M any] struct {
 
 func (o Options[M]) withDefaults() (Options[M], error) {
 	switch {
+	case o.Name == "":
+		return o, optionError("Name is empty: it tells this consumer's keys from those of others")
 	case o.Key == nil:
 		return o, optionError("Key is nil")
 	case o.Handle == nil:

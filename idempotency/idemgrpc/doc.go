@@ -27,9 +27,9 @@
 //	event                              the executing client gets   a retry gets                     recorded
 //	handler answers with a message     the message                 the same message                 the message
 //	... with a status                  the status                  the same code, message, details  the status
-//	... Unavailable, ResourceExhausted,
-//	    Aborted                        the status                  runs                             nothing: key released
-//	... Canceled, DeadlineExceeded     the status                  OnAbandoned: runs by default     nothing: key abandoned
+//	... ResourceExhausted, Aborted     the status                  runs                             nothing: key released
+//	... Unavailable, Canceled,         the status                  OnAbandoned: runs by default     nothing: key abandoned
+//	    DeadlineExceeded
 //	... with an error that is none     Unknown, as gRPC does       the same                         the status
 //	handler panics                     the panic passes on         OnAbandoned: runs by default     nothing: key abandoned
 //	client leaves, handler runs        -                           the response                     the response

@@ -80,18 +80,19 @@ type Options struct {
 func Global(context.Context, string) (string, error) { return "global", nil }
 
 // StandardRetention is what Options.RetentionFor is by default. Messages are
-// recorded, and so are all statuses but these: Unavailable, ResourceExhausted and
-// Aborted, by which a handler says that it did nothing and that the call may be
-// repeated, release the key; Canceled, DeadlineExceeded and a panic leave it
-// abandoned.
+// recorded, and so are all statuses but these: ResourceExhausted and Aborted, by
+// which a handler says that it did nothing and that the call may be repeated,
+// release the key; Unavailable, Canceled, DeadlineExceeded and a panic, after
+// which nobody knows what was done (whom the handler called may have died after
+// doing it), leave it abandoned.
 func StandardRetention(reply *Reply, panicked any) idempotency.RetentionChoice {
 	if panicked != nil || reply == nil {
 		return idempotency.LeaveAbandoned
 	}
 	switch reply.Status.Code() {
-	case codes.Unavailable, codes.ResourceExhausted, codes.Aborted:
+	case codes.ResourceExhausted, codes.Aborted:
 		return idempotency.DoNotRecord
-	case codes.Canceled, codes.DeadlineExceeded:
+	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
 		return idempotency.LeaveAbandoned
 	}
 	return idempotency.Default

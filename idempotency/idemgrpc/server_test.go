@@ -125,6 +125,18 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
+// Whom the handler called may have done it all the same.
+func TestUnavailableMayHaveHadAnEffect(t *testing.T) {
+	s := &service{unary: func(context.Context, *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+		return nil, status.Error(codes.Unavailable, "connection reset")
+	}}
+	client := dial(t, serve(t, newExecutor(t, nil, idempotency.Options{}), s, idemgrpc.Options{OnAbandoned: idempotency.Fail}))
+	call(t.Context(), client, "k", "a")
+	if again := call(t.Context(), client, "k", "a"); idemgrpc.Reason(again.err) != idemgrpc.ReasonUnknown || s.count() != 1 {
+		t.Errorf("%v after %d runs", again.err, s.count())
+	}
+}
+
 func TestMetadataOfTheHandler(t *testing.T) {
 	s := &service{unary: func(ctx context.Context, _ *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
 		_ = grpc.SetHeader(ctx, metadata.Pairs("kept", "1", "session", "secret"))
