@@ -24,14 +24,15 @@ func accountOf(ctx context.Context) (string, error) {
 }
 
 // API protects a handler.
-func API(payments *idempotency.Executor, mux *http.ServeMux, createPayment http.HandlerFunc) error {
+func API(payments *idempotency.Executor, mux *http.ServeMux, createPayment func(http.ResponseWriter, *http.Request)) error {
 	protect, err := idemhttp.New(payments, idemhttp.Options{
-		Scope: func(r *http.Request) (string, error) { return accountOf(r.Context()) }, // nobody reads another account's responses
+		Scope:       func(r *http.Request) (string, error) { return accountOf(r.Context()) }, // nobody reads another account's responses
+		OnAbandoned: idempotency.Fail,                                                        // after a crash, or a 5xx; or give a Reconcile
 	})
 	if err != nil {
 		return err
 	}
-	mux.Handle("POST /v1/payments", protect(createPayment))
+	mux.Handle("POST /v1/payments", protect(http.HandlerFunc(createPayment)))
 	return nil
 }
 
@@ -63,12 +64,22 @@ func Queue(ctx context.Context, events *idempotency.Executor, event Event, book 
 	return verdict, nil
 }
 
-// Look finds out what is known of a key, and makes the store forget it.
+// Look finds out what is known of a key.
 func Look(ctx context.Context, payments *idempotency.Executor, key string) error {
 	info, err := payments.Lookup(ctx, key) // state, operation, attempt, lease left, outcome, metadata, remaining time
 	_ = info
 	if err != nil {
 		return err
 	}
-	return payments.Forget(ctx, key)
+	return nil
+}
+
+// Settle ends what is abandoned, one way or the other.
+func Settle(ctx context.Context, payments *idempotency.Executor, charge *idempotency.Operation[Receipt], key string, receipt *Receipt) (err error) {
+	if receipt != nil {
+		err = charge.Resolve(ctx, key, *receipt, nil) // this is how the abandoned attempt ended: the answer from now on
+	} else {
+		err = payments.Forget(ctx, key) // or: it never happened, the next call runs
+	}
+	return err
 }

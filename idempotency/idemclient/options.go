@@ -32,7 +32,9 @@ type Options struct {
 	NewKey func() string
 
 	// MaxAttempts is how often a request is tried, the first time included; 1
-	// means no retries. Default: 5.
+	// means no retries. Default: 5, which with the default backoff and a server
+	// that refuses at once is over in about 3 s: more for work that must outlast a
+	// restart.
 	MaxAttempts int
 	// MaxElapsed is how long after the first try has begun another one may still
 	// begin. Default: 2 min.
