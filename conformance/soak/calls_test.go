@@ -43,7 +43,8 @@ func (w *worker) call(random *rand.Rand) {
 	}
 }
 
-// sweep calls every key of a list, until each has an answer.
+// sweep calls every key of a list, until each has an answer or waits for a
+// decision that its policy leaves to others.
 func (w *worker) sweep(callers *sync.WaitGroup) error {
 	data, err := os.ReadFile(w.Sweep)
 	if err != nil {
@@ -53,12 +54,7 @@ func (w *worker) sweep(callers *sync.WaitGroup) error {
 	for range w.Callers {
 		callers.Go(func() {
 			for key := range keys {
-				for range 10 {
-					got := w.do(key, limits{deadline: w.Times.Call + w.Times.Slack, final: true}, 0)
-					if got == gotValue || got == gotError || got == gotAbandoned {
-						break
-					}
-				}
+				w.settle(key)
 			}
 		})
 	}
@@ -69,10 +65,27 @@ func (w *worker) sweep(callers *sync.WaitGroup) error {
 	return nil
 }
 
+// settlePatience is how long a key may go without an answer when all is well
+// again.
+const settlePatience = 30 * time.Second
+
+func (w *worker) settle(key string) {
+	mayAbandon := policyOf(key) == policyFail || policyOf(key) == policyReconcile
+	for deadline := time.Now().Add(settlePatience); ; {
+		got := w.do(key, limits{deadline: w.Times.Call}, 0)
+		if got == gotValue || got == gotError || got == gotAbandoned && mayAbandon {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.log.add(event{Kind: evUnsettled, Key: key, What: got})
+			return
+		}
+	}
+}
+
 type limits struct {
 	deadline, wait time.Duration
 	noWait         bool
-	final          bool // a call of the sweep
 }
 
 // do makes one call, and writes down what it got and when.
@@ -87,9 +100,6 @@ func (w *worker) do(key string, l limits, seed int64) (got string) {
 	e := event{
 		Kind: evAnswer, At: now(), Key: key, Sent: began, Until: began + int64(l.deadline), How: result.Outcome.String(),
 		Attempt: result.Attempt, Fence: result.Fence,
-	}
-	if l.final {
-		e.How = "sweep " + e.How
 	}
 	e.What, e.Value = classify(ctx, result, err)
 	if e.What == gotTimeout && l.wait != 0 {

@@ -20,6 +20,7 @@ type checker struct {
 	losing  []span          // when the store may have forgotten what it confirmed
 	stopped map[int][]span  // by worker
 	silent  map[int][]span  // by worker; 0: all
+	alive   []int64         // when the servers answered the parent
 	epochs  map[string]int  // how often a key was forgotten
 	broken  []violation     // that belong to no key
 	seen    map[string]bool // violations that were reported already
@@ -75,6 +76,8 @@ func (c *checker) add(e event) {
 		}
 	case evSilent:
 		c.silent[e.Worker] = append(c.silent[e.Worker], span{e.At, e.Until})
+	case evAlive:
+		c.alive = append(c.alive, e.At)
 	case evLeak:
 		c.broken = append(c.broken, violation{rule: "nothing leaks", text: fmt.Sprintf("worker %d ended with goroutines left: %s", e.Worker, e.Err)})
 	case evBroken:
@@ -144,18 +147,32 @@ func (c *checker) stoppedFor(worker int, from, to int64) time.Duration {
 	return time.Duration(d)
 }
 
-// heard is for how much of the time between two times a worker ran and nothing
-// kept it from hearing from the store.
+// heard is for how much of the time between two times nothing kept a worker from
+// hearing from the store: the servers answered the parent again and again, so that
+// neither they nor the machine were held up, and the worker wasn't stopped and its
+// connections not silenced.
 func (c *checker) heard(worker int, from, to int64) time.Duration {
 	deaf := slices.Concat(c.stopped[worker], c.silent[worker], c.silent[0])
 	slices.SortFunc(deaf, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	var d int64
-	for _, s := range deaf {
+	first, _ := slices.BinarySearch(c.alive, from)
+	for i := max(first, 1); i < len(c.alive) && c.alive[i] <= to; i++ {
+		if c.alive[i]-c.alive[i-1] <= int64(alivePeriod)*5 {
+			d += outside(deaf, max(from, c.alive[i-1]), c.alive[i])
+		}
+	}
+	return time.Duration(d)
+}
+
+// outside is how much of the time between two times lies in none of the spans,
+// which are in the order of their beginnings.
+func outside(spans []span, from, to int64) (d int64) {
+	for _, s := range spans {
 		if s.from >= to {
 			break
 		}
 		d += max(0, s.from-from)
 		from = max(from, s.to)
 	}
-	return time.Duration(d + max(0, to-from))
+	return d + max(0, to-from)
 }

@@ -34,7 +34,7 @@ func (c *counts) add(e event) {
 	case evAnswer:
 		c.calls++
 		c.outcomes[e.What]++
-		c.ways[strings.TrimPrefix(e.How, "sweep ")]++
+		c.ways[e.How]++
 	case evRun:
 		c.runs++
 	case evCrash:

@@ -4,6 +4,7 @@ package soak
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -38,7 +39,6 @@ func (s *soak) disturb(ctx context.Context, random *rand.Rand) {
 		case n < 70:
 			s.toServers("CLIENT KILL pubsub", "CLIENT", "KILL", "TYPE", "pubsub")
 		case n < 78:
-			s.silent(0, d/2+time.Second/2)
 			s.toServers("CLIENT PAUSE", "CLIENT", "PAUSE", milliseconds(d/2), "WRITE")
 		case n < 90:
 			s.note("cut", "")
@@ -97,6 +97,26 @@ func command(addr string, args ...string) (any, error) {
 // reconnect is how long a client may take to come back to a server that is there
 // again.
 const reconnect = 2 * time.Second
+
+// alivePeriod is how often the parent asks the servers whether they are there.
+const alivePeriod = 100 * time.Millisecond
+
+// probe notes whenever all servers have answered a write soon, be it with an
+// error, until ctx ends.
+func (s *soak) probe(ctx context.Context) {
+	for sleep(ctx, alivePeriod) {
+		began := time.Now()
+		well := true
+		for _, addr := range s.scenario.servers() {
+			_, err := command(addr, "SET", "probe", "probe", "PX", "1000")
+			var reply redistest.ReplyError
+			well = well && (err == nil || errors.As(err, &reply))
+		}
+		if well && time.Since(began) < 2*alivePeriod {
+			s.log.add(event{Kind: evAlive})
+		}
+	}
+}
 
 // silent notes that a worker (0: all) may hear nothing from the store for d.
 func (s *soak) silent(worker int, d time.Duration) {

@@ -76,7 +76,8 @@
 //   - nobody is late: a call returns by its deadline. The time for which its process
 //     was stopped doesn't count, and the margin is generous.
 //   - waiters wake: no call waits in vain while the answer is there, or while nobody
-//     holds the key. The time for which the store was out of its reach doesn't count.
+//     holds the key. Only the time counts in which the store was in its reach, and
+//     the servers answered the parent soon.
 //   - every key settles: in the end every call gets an answer, under Fail or an
 //     undecided Reconcile also ErrAbandoned.
 //   - a dead holder blocks for one lease: no lease is longer, and when all workers

@@ -33,6 +33,7 @@ const (
 	evRun       kind = "run"       // the action begins
 	evReconcile kind = "reconcile" // Reconcile has decided: What, Value
 	evResolve   kind = "resolve"   // somebody is about to put Value into an abandoned key
+	evUnsettled kind = "unsettled" // the sweep gets no answer: What it got instead
 	evAnswer    kind = "answer"    // a call that began at Sent has returned: What, Value
 
 	evEffect  kind = "effect"  // the side effect Value, in the ledger
@@ -45,6 +46,7 @@ const (
 	evLosing   kind = "losing"   // from here on the store may forget what it confirmed
 	evKept     kind = "kept"     // ... until here
 	evSilent   kind = "silent"   // the store may be silent for Worker (0: all) until Until
+	evAlive    kind = "alive"    // the servers have answered the parent, soon
 	evNote     kind = "note"     // the parent did What to the server, for the reader
 )
 

@@ -5,7 +5,6 @@ package soak
 import (
 	"cmp"
 	"slices"
-	"strings"
 )
 
 // keyLog is what is known of a key between two times that it was forgotten.
@@ -19,7 +18,7 @@ type keyLog struct {
 	timeouts   []event
 	late       []event
 	entries    []event // of the ledger, in its order
-	unanswered []event // calls of the sweep that brought nothing
+	unsettled  []event
 }
 
 // claim is what is known of a token.
@@ -60,6 +59,8 @@ func (k *keyLog) add(e event) bool {
 		return false
 	case evEffect, evBarrier:
 		k.entries = append(k.entries, e)
+	case evUnsettled:
+		k.unsettled = append(k.unsettled, e)
 	case evAnswer:
 		return k.addAnswer(e)
 	default:
@@ -100,17 +101,13 @@ func (k *keyLog) addAnswer(e event) bool {
 	if e.At > e.Until {
 		k.late = append(k.late, e)
 	}
-	unanswered := strings.HasPrefix(e.How, "sweep") && e.What != gotValue && e.What != gotError
-	if unanswered {
-		k.unanswered = append(k.unanswered, e)
-	}
 	switch e.What {
 	case gotTimeout:
 		k.timeouts = append(k.timeouts, e)
 		return true
 	case gotValue, gotError:
 	default:
-		return unanswered || e.At > e.Until
+		return e.At > e.Until
 	}
 	if n := len(k.answers); n >= 2 && sameAnswer(k.answers[n-1], e) && sameAnswer(k.answers[n-2], e) {
 		k.answers[n-1] = e

@@ -78,7 +78,7 @@ func (s *soak) linesOf(key string) []string {
 		last = max(last, e.At)
 	}
 	all = slices.DeleteFunc(all, func(e event) bool {
-		about := e.Key == "" && (workers[e.Worker] || e.Worker == 0) && e.At >= first && e.At <= last
+		about := e.Key == "" && e.Kind != evAlive && (workers[e.Worker] || e.Worker == 0) && e.At >= first && e.At <= last
 		return e.Key != key && !about
 	})
 	slices.SortStableFunc(all, func(a, b event) int { return cmp.Compare(a.At, b.At) })

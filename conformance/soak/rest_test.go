@@ -196,7 +196,7 @@ func (s *soak) sweep() {
 	}
 	select {
 	case <-p.exited:
-	case <-time.After(2 * time.Minute):
+	case <-time.After(10 * time.Minute):
 		s.violated(ruleSettles, "", "the sweep doesn't end")
 		_ = p.cmd.Process.Kill()
 		<-p.exited

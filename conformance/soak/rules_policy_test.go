@@ -5,7 +5,6 @@ package soak
 import (
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -87,12 +86,9 @@ func (c *checker) checkCalls(k *keyLog, claims []*claim, report reporter) {
 				e.Worker, time.Duration(e.At-e.Sent), time.Duration(e.At-since))
 		}
 	}
-	for _, e := range k.unanswered {
-		if policy := policyOf(k.key); policy != policyFail && !strings.HasSuffix(e.How, "executed") && e.What != gotAbandoned {
-			report(ruleSettles, e.Sent, e.At, "a call of the sweep, when all was well again, got %q %s", e.What, e.Err)
-		}
+	for _, e := range k.unsettled {
+		report(ruleSettles, e.At, e.At, "the sweep got no answer in %v, when all was well again; the last call %q", settlePatience, e.What)
 	}
-	k.unanswered = k.unanswered[:0]
 }
 
 // answeredAt is when an outcome is first known to have been recorded.

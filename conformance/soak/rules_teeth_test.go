@@ -55,6 +55,15 @@ func timeout(began, at int64, worker int, key string) event {
 	return event{At: ms(at), Kind: evAnswer, Worker: worker, Key: key, What: gotTimeout, Sent: ms(began), Until: ms(at)}
 }
 
+// alive is a store that answers the parent all the time.
+func alive() tale {
+	var t tale
+	for at := int64(0); at < 10_000; at += 100 {
+		t = append(t, event{At: ms(at), Kind: evAlive})
+	}
+	return t
+}
+
 func told(parts ...any) tale {
 	var t tale
 	for _, part := range parts {
@@ -139,9 +148,9 @@ func TestCheckerCatches(t *testing.T) {
 		"Fail runs again":           {ruleFail, told(crashed("f/k"), followed("f/k"))},
 		"two effects":               {ruleEffectOnce, told(simple("c/k"), effect(70, 2, "c/k", 200, "w"))},
 		"a late call":               {ruleLate, told(event{At: ms(60_000), Kind: evAnswer, Worker: 1, Key: "r/k", What: gotFailed, Sent: ms(1), Until: ms(5000)})},
-		"a waiter of an answer":     {ruleLeftWaiting, told(simple("r/k"), timeout(15, 8015, 3, "r/k"))},
-		"a waiter of a dead holder": {ruleLeftWaiting, told(crashed("r/k"), timeout(15, 8015, 3, "r/k"))},
-		"no answer in the end":      {ruleSettles, told(event{At: ms(60), Kind: evAnswer, Worker: 1, Key: "r/k", How: "sweep failed", What: gotFailed, Sent: ms(1), Until: ms(5000)})},
+		"a waiter of an answer":     {ruleLeftWaiting, told(alive(), simple("r/k"), timeout(15, 8015, 3, "r/k"))},
+		"a waiter of a dead holder": {ruleLeftWaiting, told(alive(), crashed("r/k"), timeout(15, 8015, 3, "r/k"))},
+		"no answer in the end":      {ruleSettles, told(event{At: ms(60), Kind: evUnsettled, Worker: 1, Key: "r/k", What: gotFailed})},
 		"a goroutine":               {"nothing leaks", told(event{At: ms(60), Kind: evLeak, Worker: 1, Err: "goroutine"})},
 		"a torn answer":             {"broken", told(event{At: ms(60), Kind: evBroken, Worker: 1, Key: "r/k", Err: "torn"})},
 	} {
@@ -174,8 +183,9 @@ func TestCheckerAccepts(t *testing.T) {
 			ran(602, 2, "r/k", 200, 1), effect(603, 2, "r/k", 200, "w"), answer(650, 2, "r/k", "w", 200)),
 		"a stopped call": told(event{At: ms(2), Kind: evStop, Worker: 1}, event{At: ms(59_000), Kind: evContinue, Worker: 1},
 			event{At: ms(60_000), Kind: evAnswer, Worker: 1, Key: "r/k", What: gotFailed, Sent: ms(1), Until: ms(5000)}),
-		"a waiter of a silent store": told(simple("r/k"), event{At: ms(14), Kind: evSilent, Until: ms(7000)}, timeout(15, 8015, 3, "r/k")),
-		"a waiter of a live holder":  told(grant(7000, 1, "r/k", tokenA, 0, 100, 1), timeout(15, 8015, 3, "r/k")),
+		"a waiter of a machine that is held up": told(simple("r/k"), timeout(15, 8015, 3, "r/k")),
+		"a waiter of a silent store":            told(alive(), simple("r/k"), event{At: ms(14), Kind: evSilent, Until: ms(7000)}, timeout(15, 8015, 3, "r/k")),
+		"a waiter of a live holder":             told(alive(), grant(7000, 1, "r/k", tokenA, 0, 100, 1), timeout(15, 8015, 3, "r/k")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if rules := check(t, story); len(rules) > 0 {

@@ -228,6 +228,10 @@ func (s *soak) load(length time.Duration, random *rand.Rand) bool {
 	var others sync.WaitGroup
 	disturbing := rand.New(rand.NewPCG(random.Uint64(), 0))
 	others.Go(func() { s.disturb(ctx, disturbing) })
+	probing, stopProbing := context.WithCancel(s.t.Context())
+	defer stopProbing()
+	var prober sync.WaitGroup
+	prober.Go(func() { s.probe(probing) })
 	others.Go(func() {
 		for sleep(ctx, 250*time.Millisecond) {
 			if !s.well() {
@@ -240,6 +244,8 @@ func (s *soak) load(length time.Duration, random *rand.Rand) bool {
 	s.note("the load ends", "")
 	s.fleet.stop()
 	s.note("all workers have ended", "")
+	stopProbing()
+	prober.Wait()
 	return s.well()
 }
 
