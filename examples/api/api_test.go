@@ -162,6 +162,23 @@ func TestStopFinishesWhatIsUnderWay(t *testing.T) {
 	}
 }
 
+// A payment whose client has left is finished too, and recorded: Executor.Drain.
+func TestStopDrains(t *testing.T) {
+	c := start(t)
+	_, payment := c.order()
+	c.flip(switches{LatencyMS: 1500, Browser: linkSwitches{Cut: true}})
+	if a, err := c.send(http.MethodPost, c.at(2, "/v1/payments"), "key", payment); err == nil {
+		t.Fatalf("answered: %d %s", a.status, a.body)
+	}
+	until(t, "the handler runs", func() bool { return c.state().Counters.Ran == 1 })
+	c.stop()
+	c.cleanups = nil
+	steps := c.rows("key")[0].Steps
+	if last := steps[len(steps)-1]; last.Kind != "commit" || last.Ended == 0 || last.Err {
+		t.Errorf("the instance ended before the answer was recorded: %+v", steps)
+	}
+}
+
 // With a real server rueidis answers from its cache, by CLIENT TRACKING.
 func TestRealRedis(t *testing.T) {
 	t.Setenv("REPRISE_REDIS_ADDR", redistest.Address(t))

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/conformance/faults"
+	"github.com/reprise-go/reprise/internal/embedded"
 )
 
 //go:embed page
@@ -60,13 +61,14 @@ func startDemo(ctx context.Context, listener net.Listener, program func(args ...
 			d.stop()
 		}
 	}()
-	redis, embedded, stopRedis, err := startRedis(ctx)
+	server, err := embedded.Redis(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d.clean(stopRedis)
+	d.clean(server.Stop)
+	redis := server.Addr
 	d.redisIs = "embedded"
-	if !embedded {
+	if !server.Embedded {
 		d.redisIs = redis
 	}
 
@@ -92,7 +94,7 @@ func startDemo(ctx context.Context, listener net.Listener, program func(args ...
 	d.fleet = &fleet{
 		command: func(slot int) (*exec.Cmd, error) {
 			return program("-instance", strconv.Itoa(slot), "-redis", proxies[slot-1], "-network", "http://"+network,
-				"-namespace", namespace, "-tracking="+strconv.FormatBool(!embedded))
+				"-namespace", namespace, "-tracking="+strconv.FormatBool(!server.Embedded))
 		},
 		told:    func(e report) { d.board.update(e.Request, e.apply) },
 		died:    d.board.died,
