@@ -262,6 +262,7 @@ func (c *call) giveUpForGood(f *flight, a *actionContext) error {
 	a.finish()
 	c.result.actionErr, c.result.outcome = ErrTooManyAttempts, Failed
 	err := c.record(f, ErrTooManyAttempts, c.plan.retention)
+	c.spent = false // what is replayed lies in the flight
 	if c.result.commitErr != nil || f.end.record != &f.tenure.recorded {
 		return err
 	}

@@ -27,7 +27,9 @@ func (c *call) shield(f *flight, work func(*call, *flight) error) error {
 		c.plan.x.background.done()
 		c.ctx = caller
 	}()
-	return work(c, f)
+	// Guarded in here, so that what a panic leaves to be ended in the background has
+	// begun before Drain is told that this is done.
+	return c.guard(f, func(f *flight) error { return work(c, f) })
 }
 
 // detach does the work in a goroutine of its own, which goes on when its callers

@@ -42,7 +42,7 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 		return unanswered(ctx, opCommit)
 	}
 	if c.err == nil {
-		c.frame.data = nil // a hook of the app's may have kept the command
+		c.frame.data, c.front.data = nil, nil // a hook of the app's may have kept the commands
 		buffer.Release()
 	}
 	return c.err
@@ -73,8 +73,9 @@ type commitCall struct {
 	argv [4]any
 
 	// Where the outcome is large.
-	head int // length of the frame without the outcome
-	side string
+	head  int     // length of the frame without the outcome
+	front payload // that part of it
+	side  string
 
 	err error
 }
@@ -122,8 +123,8 @@ func (c *commitCall) send() (reply int64, err error) {
 // sendLarge sends the outcome ahead, under a key of its own, so that no script
 // copies it. Where that doesn't settle the commit it had no effect.
 func (c *commitCall) sendLarge() (reply int64, settled bool, err error) {
-	head := payload{data: c.frame.data[:c.head]}
-	c.argv[0], c.scripter.script = &head, commitLargeScript
+	c.front = payload{data: c.frame.data[:c.head]}
+	c.argv[0], c.scripter.script = &c.front, commitLargeScript
 	side := redislib.NewStatusCmd(c.ctx, "set", c.side, &c.frame, "px", wire.SidePX)
 	run := redislib.NewCmd(c.ctx, "evalsha", commitLargeScript.sha, 2, c.keys[0], c.keys[1],
 		c.argv[0], c.argv[1], c.argv[2], c.argv[3])
@@ -133,10 +134,10 @@ func (c *commitCall) sendLarge() (reply int64, settled bool, err error) {
 	_ = pipe.Process(c.ctx, onceCmd{run})
 	_, failed := pipe.Exec(c.ctx)
 	if redislib.HasErrorPrefix(run.Err(), "NOSCRIPT") {
-		head.writes = 0
+		c.front.writes = 0
 		run = commitLargeScript.Eval(c.ctx, &c.scripter, c.keys[:], c.argv[:]...)
 	}
-	c.writes = head.writes
+	c.writes = c.front.writes
 	if run.Err() == nil && run.Val() == nil { // there was no connection to send it on
 		if failed == nil {
 			failed = errUnreadable

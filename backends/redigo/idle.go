@@ -40,8 +40,8 @@ func (b *Backend) idleConn(c *call) redis.Conn {
 	}
 	c.ahead.Context = c.ctx
 	conn, err := p.GetContext(&c.ahead)
-	if c.ahead.dialling.Load() {
-		c.spoiled = true // the dial may still look at its ctx
+	if c.ahead.dialling.Load() || b.dials.Load() != dialsWithCtx {
+		c.spoiled = true // a dial may still look at its ctx
 	}
 	if err != nil {
 		return nil

@@ -33,7 +33,7 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 	if _, err := b.server(ctx); err != nil {
 		return backend.Record{}, b.failure(ctx, op, err)
 	}
-	buffer := wire.NewBuffer()
+	buffer := b.buffer()
 	name := rueidislib.BinaryString(buffer.Record(b.layout, key))
 	frame := rueidislib.BinaryString(buffer.Claim(&request))
 	if direct {
@@ -42,7 +42,7 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 			return backend.Record{}, b.failure(ctx, op, err)
 		}
 		if settled {
-			buffer.Release()
+			b.release(buffer)
 			return record, nil
 		}
 	}
@@ -50,7 +50,7 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 	if err != nil {
 		return backend.Record{}, b.failure(ctx, op, err)
 	}
-	buffer.Release()
+	b.release(buffer)
 	return record, nil
 }
 

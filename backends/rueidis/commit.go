@@ -42,7 +42,7 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 	if err != nil {
 		return b.failure(ctx, op, err)
 	}
-	buffer := wire.NewBuffer()
+	buffer := b.buffer()
 	frame := rueidislib.BinaryString(buffer.Commit(&request))
 	args := []string{frame, b.decimal(wire.CommitPX(&request)), about.publish, wire.CommitHeld(&request)}
 	name := rueidislib.BinaryString(buffer.Record(b.layout, key))
@@ -54,7 +54,7 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 		reply, err = b.eval(ctx, commitScript, []string{name}, args).AsInt64()
 	}
 	if err == nil {
-		buffer.Release()
+		b.release(buffer)
 		err = wire.ReadCommit(reply)
 	}
 	return b.failure(ctx, op, err)
@@ -85,6 +85,21 @@ func (b *Backend) commitLarge(ctx context.Context, name, side string, args []str
 func refusal(err error, word string) bool {
 	reply, ok := rueidislib.IsRedisErr(err)
 	return ok && strings.HasPrefix(reply.Error(), word)
+}
+
+// buffer is room for a request. A client of the app's may be wrapped by what keeps
+// commands, so that there nothing is used again.
+func (b *Backend) buffer() *wire.Buffer {
+	if b.line.shared {
+		return new(wire.Buffer)
+	}
+	return wire.NewBuffer()
+}
+
+func (b *Backend) release(buffer *wire.Buffer) {
+	if !b.line.shared {
+		buffer.Release()
+	}
 }
 
 // decimal formats a duration; most are the one of the call before.

@@ -6,6 +6,7 @@ package workers
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,9 +31,10 @@ const reapInterval = 50 * time.Millisecond
 type Task interface{ Run() }
 
 type worker struct {
-	tasks chan Task
-	done  chan struct{}
-	state atomic.Int32
+	tasks  chan Task
+	done   chan struct{}
+	state  atomic.Int32
+	exited bool // by runtime.Goexit in a task; set before done is sent to
 }
 
 // States of a worker that was given a task.
@@ -43,7 +45,8 @@ const (
 )
 
 // Do runs the task and tells whether it was finished when ctx ended. A ctx that
-// can't end needs no worker.
+// can't end needs no worker. A task that ends its goroutine (runtime.Goexit) ends
+// that of Do's caller, as it would without a worker.
 func (p *Pool) Do(ctx context.Context, t Task) bool {
 	if ctx.Done() == nil {
 		t.Run()
@@ -59,6 +62,9 @@ func (p *Pool) Do(ctx context.Context, t Task) bool {
 			return false
 		}
 		<-w.done
+	}
+	if w.exited {
+		runtime.Goexit()
 	}
 	p.put(w)
 	return true
@@ -99,6 +105,15 @@ func (p *Pool) put(w *worker) {
 }
 
 func (p *Pool) work(w *worker) {
+	ended := false
+	defer func() {
+		if !ended {
+			w.exited = true
+			if w.state.CompareAndSwap(running, finished) {
+				w.done <- struct{}{}
+			}
+		}
+	}()
 	for t := range w.tasks {
 		t.Run()
 		if w.state.CompareAndSwap(running, finished) {
@@ -107,6 +122,7 @@ func (p *Pool) work(w *worker) {
 			p.put(w)
 		}
 	}
+	ended = true
 }
 
 // reap ends the workers that were not used since the last time.

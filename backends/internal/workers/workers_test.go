@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -75,6 +76,34 @@ func TestWorkersLeaveWithTheCtx(t *testing.T) {
 		if !ran.Load() || p.idling() != 0 {
 			t.Errorf("ran %v, %d workers are left", ran.Load(), p.idling())
 		}
+	})
+}
+
+func TestATaskThatEndsItsGoroutineEndsItsCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := new(Pool)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		returned := false
+		var group sync.WaitGroup
+		group.Go(func() {
+			p.Do(ctx, taskFunc(runtime.Goexit))
+			returned = true
+		})
+		group.Wait()
+		if returned || p.idling() != 0 {
+			t.Errorf("returned %v, %d workers are left", returned, p.idling())
+		}
+		left, leave := context.WithTimeout(ctx, time.Second)
+		defer leave()
+		if p.Do(left, taskFunc(func() { time.Sleep(time.Minute); runtime.Goexit() })) {
+			t.Error("finished")
+		}
+		time.Sleep(time.Hour)
+		if !p.Do(ctx, taskFunc(func() {})) {
+			t.Error("the next task was not finished")
+		}
+		p.Close()
 	})
 }
 
