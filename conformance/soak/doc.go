@@ -83,7 +83,8 @@
 //   - a dead holder blocks for one lease: no lease is longer, and when all workers
 //     have ended no key stays held.
 //   - nothing leaks, no connection is left, every key ends: workers that end have no
-//     goroutine left, servers no client, and no key is without TTL.
+//     goroutine left, servers no client, and no key is without TTL. Excepted are the
+//     goroutines of a connection that rueidis seldom leaves open in Sentinel.
 //   - broken, workers, it was a soak: a worker saw an answer that was torn, or ended
 //     in a panic or a data race; or nothing happened that could prove anything.
 //

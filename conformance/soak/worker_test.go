@@ -97,6 +97,13 @@ func work(c config) error {
 	if c.Sweep != "" { // its standard input is still open
 		options = append(options, goleak.IgnoreAnyFunction("github.com/reprise-go/reprise/conformance/soak.work.func1"))
 	}
+	if c.Kind == "sentinel" && c.Client == "rueidis" {
+		// rueidis 1.0.79 seldom leaves a connection open that is closed while its
+		// master is replaced. It ends with the process; all other goroutines count.
+		for _, f := range []string{"_background", "_backgroundRead", "_backgroundWrite"} {
+			options = append(options, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*pipe)."+f))
+		}
+	}
 	leak := goleak.Find(options...)
 	for deadline := time.Now().Add(leakPatience); leak != nil && time.Now().Before(deadline); {
 		leak = goleak.Find(options...)
