@@ -40,7 +40,8 @@ func (w *worker) act(ctx context.Context, key string, random *rand.Rand) (outcom
 		return outcome{}, errBusy
 	}
 	w.crash.at("before effect", key)
-	value := fmt.Sprintf("run %d of %s by %d", execution.Attempt, key, w.ID)
+	// With its fence: on two histories of the store a worker may run one attempt twice.
+	value := fmt.Sprintf("run %d of %s by %d under %d", execution.Attempt, key, w.ID, execution.Fence)
 	if nature.declined {
 		value = errDeclined.Error() + ": " + value
 	}
