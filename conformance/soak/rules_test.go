@@ -144,7 +144,8 @@ func (c *checker) checkAnswers(k *keyLog, report reporter) {
 		by, ok := made[answer.Value]
 		switch {
 		case ok && by != 0 && by != answer.Fence:
-			report(ruleAnswerMade, answer.Sent, answer.At, "worker %d got %q with fence %d, but it was made under fence %d", answer.Worker, answer.Value, answer.Fence, by)
+			// A claim that is granted on two histories has two fences.
+			report(ruleAnswerMade, k.began(), answer.At, "worker %d got %q with fence %d, but it was made under fence %d", answer.Worker, answer.Value, answer.Fence, by)
 		case !ok && refused[answer.Value]:
 			report(ruleLedger, k.began(), answer.At, "worker %d got %q, whose effect the ledger refused: it came after that of a newer attempt", answer.Worker, answer.Value)
 		case !ok:
