@@ -136,7 +136,7 @@ var waitRules = []Rule{
 			w := r.startWait(r.b, warm, r.take(r.a, warm, taking(r.token())).Token)
 			r.asleep(w)
 			w.stop()
-			base := r.goroutines(func(int) bool { return false })
+			base := r.goroutines()
 			for range 2 {
 				waits := make([]*waiting, waiters)
 				for i := range waits {
@@ -190,12 +190,12 @@ var waitRules = []Rule{
 	},
 }
 
-// goroutines counts them once their number is enough, or no longer falls, or has
-// long had the time to.
-func (r *rig) goroutines(enough func(n int) bool) int {
+// goroutines counts them once their number no longer falls, or has long had the
+// time to.
+func (r *rig) goroutines() int {
 	deadline := time.Now().Add(r.patience)
 	lowest, same := runtime.NumGoroutine(), 0
-	for !enough(lowest) && same < 20 && time.Now().Before(deadline) {
+	for same < 20 && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 		if n := runtime.NumGoroutine(); n < lowest {
 			lowest, same = n, 0

@@ -15,7 +15,8 @@
 // at most one outcome is ever recorded, and every caller that gets an outcome
 // gets that one. The action runs again only where its process died, was paused
 // past its lease or was cut short and the policy says Rerun, or where the store
-// forgot.
+// forgot; and where the user says so, by IgnoreError, DoNotRecord, LeaveAbandoned,
+// RunAgain or Forget.
 //
 // # What is not
 //
