@@ -20,12 +20,16 @@ func (b *tab) count(name string) int {
 	return read[int](b, fmt.Sprintf(`Number(document.querySelector("#n-%s").innerText)`, name))
 }
 
-// rows counts the lines of the timeline for payments that a test in the page is
-// true for; the variable is called tr.
+// rows counts the rows of payments for which a test on the row tr holds.
 func (b *tab) rows(test string) int {
 	b.t.Helper()
-	return read[int](b, `[...document.querySelectorAll(".burst")].filter(s => s.querySelector("h3").innerText.startsWith("Payment"))
-		.flatMap(s => [...s.querySelectorAll("tbody tr")]).filter(tr => `+test+`).length`)
+	return read[int](b, payments(test))
+}
+
+// payments is the expression for how many rows of payments pass a test.
+func payments(test string) string {
+	return `[...document.querySelectorAll(".burst")].filter(s => s.querySelector("h3").innerText.startsWith("Payment"))
+		.flatMap(s => [...s.querySelectorAll("tbody tr")]).filter(tr => ` + test + `).length`
 }
 
 // charges is what the ledger says of the order that is being paid.
@@ -76,9 +80,10 @@ func TestPressManyTimesOnABadNetwork(t *testing.T) {
 	if b.count("lost") == 0 || b.count("retries") == 0 || requests <= 10 {
 		t.Errorf("a bad network, but: %s", b.text("#counters"))
 	}
-	// A row for each request. Whatever didn't die waited, was replayed, or took over.
-	if got := b.rows("true"); got != requests {
-		t.Errorf("%d rows for %d requests", got, requests)
+	// A row for each request, read at one moment: one that the browser has given up
+	// may still arrive. Whatever didn't die waited, was replayed, or took over.
+	if missing := read[int](b, `Number(document.querySelector("#n-requests").innerText) - `+payments("true")); missing != 0 {
+		t.Errorf("%d requests without a row", missing)
 	}
 	if died == 0 {
 		t.Error("no row says that its instance died")
