@@ -17,6 +17,16 @@ type Codec interface {
 	Decode(data []byte, into any) error
 }
 
+// Adopter is implemented by codecs whose values can lie in the data that they are
+// decoded from. A replay that alone gets an answer is spared a copy of it then,
+// which for a large one costs as much as the rest of the call.
+type Adopter interface {
+	// Adopt is Decode of data that nobody else has, nor changes afterwards: what it
+	// decodes may keep it. What lies behind data in its array is not the value's:
+	// an append to the value must not reach it.
+	Adopt(data []byte, into any) error
+}
+
 // Checker is implemented by codecs that can tell early that values of a type
 // can't be encoded and decoded again. An operation on a refused type is an error
 // at its construction, before anything runs.

@@ -188,3 +188,35 @@ func FuzzDecodersDoNotPanic(f *testing.F) {
 		codec.Raw.Decode(data, &b)
 	})
 }
+
+// What is adopted is the data itself, and an append to it doesn't reach what lies
+// behind; what can't be is decoded.
+func TestRawAdopts(t *testing.T) {
+	adopter := codec.Raw.(codec.Adopter)
+	data := []byte("answer|behind")
+	var value []byte
+	if err := adopter.Adopt(data[:6], &value); err != nil || string(value) != "answer" {
+		t.Fatalf("%q, %v", value, err)
+	}
+	if &value[0] != &data[0] {
+		t.Error("it was copied")
+	}
+	if _ = append(value, "XXX"...); string(data) != "answer|behind" {
+		t.Errorf("an append reached what lies behind: %q", data)
+	}
+	var text string
+	if err := adopter.Adopt(data[:6], &text); err != nil || text != "answer" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if data[0] = 'X'; text != "answer" {
+		t.Error("a string changes")
+	}
+	for _, nothing := range [][]byte{nil, {}} {
+		if err := adopter.Adopt(nothing, &value); err != nil || value == nil || len(value) != 0 {
+			t.Errorf("nothing is adopted as %#v, %v", value, err)
+		}
+	}
+	if err := adopter.Adopt(data, new(int)); err == nil {
+		t.Error("an int was made of bytes")
+	}
+}

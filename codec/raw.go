@@ -59,6 +59,16 @@ func (rawCodec) Decode(data []byte, into any) error {
 	return nil
 }
 
+// Adopt implements [Adopter] for []byte.
+func (c rawCodec) Adopt(data []byte, into any) error {
+	p, ok := into.(*[]byte)
+	if !ok || data == nil {
+		return c.Decode(data, into)
+	}
+	*p = data[:len(data):len(data)]
+	return nil
+}
+
 func (rawCodec) Check(t reflect.Type) error {
 	if t.Kind() == reflect.String || t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
 		return nil

@@ -87,7 +87,7 @@ func (c *call) act(a *actionContext) (err error) {
 // panic in a policy of the user's leaves that to guard.
 func (c *call) settle(f *flight, a *actionContext, err error) error {
 	cut := a.cut(err)
-	_, lost := c.plan.x.leases.held(&f.tenure.hold, time.Time{})
+	lost := c.plan.x.leases.lost(&f.tenure.hold)
 	a.finish()
 	c.set = a.metadata.take()
 	c.result.metadata = mergedMetadata(c.metadata, c.set)
@@ -199,7 +199,7 @@ func (c *call) notRecorded(err error) error {
 func (c *call) overtaken(f *flight, actionErr error) error {
 	c.stopRenewals(f)
 	c.result.ran, c.result.actionErr = false, nil
-	ctx := &endingContext{caller: c.ctx, deadline: time.Now().Add(c.plan.x.options.CommitTimeout)}
+	ctx := &endingContext{caller: c.ctx, deadline: time.Now().Add(c.plan.x.options.CommitTimeout), endings: &c.plan.x.endings}
 	defer ctx.release()
 	record, err := c.plan.x.store.Fetch(ctx, f.key)
 	if err == nil && record.State == backend.Completed {

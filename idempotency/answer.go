@@ -156,7 +156,7 @@ func (c *call) restore(o *outcome, record *backend.Record, operation string) (er
 	if err != nil {
 		return err
 	}
-	return c.work.decode(from, payload)
+	return c.work.decode(from, payload, c.sole)
 }
 
 // open undoes the transforms that the record names.

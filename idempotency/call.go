@@ -16,8 +16,8 @@ type work interface {
 	run(ctx context.Context) error
 	// encode encodes the value that run or reconcile kept.
 	encode(dst []byte) ([]byte, error)
-	// decode sets the value from a recorded answer.
-	decode(from codec.Codec, data []byte) error
+	// decode sets the value from a recorded answer; sole: nobody else has data.
+	decode(from codec.Codec, data []byte, sole bool) error
 	// retention asks RetentionFor about the value and err.
 	retention(err error) RetentionChoice
 	// reconcile asks Reconcile and keeps the value of an answer; outcome is its
@@ -45,6 +45,7 @@ type call struct {
 	waitedOn  Outcome // Joined or Waited, once it has waited
 	leads     bool    // talks to the store for the flight
 	led       bool    // has been leading
+	sole      bool    // has the record that answers it for itself
 	// spent: nothing goes on of the call, nor, if it led, of its flight.
 	spent  bool
 	result callResult
@@ -209,7 +210,7 @@ func (c *call) acquire(f *flight) error {
 			return c.leave(f, Failed, "claim", err)
 		}
 		if cl.owned {
-			if time.Now().Before(c.plan.x.localEnd(cl.sentAt)) {
+			if time.Since(cl.sentAt) < c.plan.x.proven() {
 				return c.own(f)
 			}
 			// The lease was over when its reply came, or the baton took too long:
@@ -357,6 +358,7 @@ func (c *call) waitedTooLong(err error) error {
 func (c *call) answerFrom(f *flight) error {
 	record := f.seen
 	f.conclude(conclusion{record: record})
+	c.sole = f.done == nil // nobody follows, and nobody can any more
 	c.spent = !f.claim.open && f.sends <= 1 && f.tenure == nil
 	return c.replay(record, c.howAnswered())
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Execution is what an action can learn of itself from its ctx.
@@ -118,93 +117,4 @@ func (x *Executor) runs(ctx context.Context, storageKey string) bool {
 		a, _ = a.Context.Value(actionKey{}).(*actionContext)
 	}
 	return false
-}
-
-// endingContext is the ctx of a commit: the caller can't cancel it, but when the
-// caller's ctx ends it goes on for no longer than grace, so that a call returns
-// soon after its ctx also where the store is silent; the commit is then repeated
-// in the background. Its timer is made when somebody asks for Done.
-type endingContext struct {
-	caller   context.Context
-	deadline time.Time
-
-	mu    sync.Mutex
-	done  chan struct{}
-	err   error
-	end   time.Time // the deadline, or earlier where the caller's ctx has ended
-	timer *time.Timer
-	stop  func() bool
-}
-
-// grace is how long a call whose ctx has ended still waits for its commit.
-const grace = 40 * time.Millisecond
-
-func (e *endingContext) Deadline() (time.Time, bool) { return e.deadline, true }
-
-// Value has the caller's values, but nothing of how the caller's ctx ends.
-func (e *endingContext) Value(key any) any { return context.WithoutCancel(e.caller).Value(key) }
-
-func (e *endingContext) Done() <-chan struct{} {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.done == nil {
-		e.done = make(chan struct{})
-		if e.err != nil {
-			close(e.done)
-			return e.done
-		}
-		e.end = e.deadline
-		wake := e.wake
-		e.timer = time.AfterFunc(time.Until(e.end), wake)
-		if e.caller.Done() != nil {
-			e.stop = context.AfterFunc(e.caller, wake)
-		}
-	}
-	return e.done
-}
-
-func (e *endingContext) Err() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.err
-}
-
-// wake is called when the caller's ctx has ended, and at the end of the time that
-// is left.
-func (e *endingContext) wake() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.err != nil {
-		return
-	}
-	now := time.Now()
-	if e.end.Equal(e.deadline) && e.caller.Err() != nil {
-		if end := now.Add(grace); end.Before(e.end) {
-			e.end = end
-		}
-	}
-	if left := e.end.Sub(now); left > 0 {
-		e.timer.Reset(left)
-		return
-	}
-	e.err = context.DeadlineExceeded
-	close(e.done)
-}
-
-// release stops the timer. Afterwards the ctx counts as ended.
-func (e *endingContext) release() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.timer != nil {
-		e.timer.Stop()
-	}
-	if e.stop != nil {
-		e.stop()
-	}
-	if e.err == nil {
-		e.err = context.Canceled
-		if e.done != nil {
-			close(e.done)
-		}
-	}
 }

@@ -29,7 +29,7 @@ type ending struct {
 // inline is the ctx of an ending that the caller waits for. Whoever gets it calls
 // its release.
 func (e *ending) inline() *endingContext {
-	return &endingContext{caller: e.ctx, deadline: e.limit}
+	return &endingContext{caller: e.ctx, deadline: e.limit, endings: &e.x.endings}
 }
 
 // ending prepares the end of the flight's claim. A flight ends its claim once.
@@ -73,7 +73,7 @@ func (e *ending) send(ctx context.Context) (err error) {
 		}()
 	}
 	for {
-		e.request.LeaseHeld = e.leaseHeld(time.Now())
+		e.request.LeaseHeld = e.leaseHeld()
 		e.sends++
 		err = e.x.store.Commit(ctx, e.key, e.request)
 		if err == nil || errors.Is(err, backend.ErrSuperseded) || isFinal(err) || ctx.Err() != nil {
@@ -99,12 +99,12 @@ func (e *ending) sendOutcome(ctx context.Context) (err, tooLarge error) {
 
 // leaseHeld tells the store whether nobody can have overtaken us. Without an
 // answered claim it is never true.
-func (e *ending) leaseHeld(now time.Time) bool {
+func (e *ending) leaseHeld() bool {
+	proven := e.proven
 	if e.hold != nil {
-		held, _ := e.x.leases.held(e.hold, now)
-		return held
+		proven = e.x.leases.until(e.hold)
 	}
-	return now.Before(e.proven)
+	return time.Until(proven) > 0
 }
 
 // unfinished tells whether send gave up only because the caller's ctx had ended:

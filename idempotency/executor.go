@@ -15,6 +15,7 @@ type Executor struct {
 	prefix     string  // of storage keys
 	flights    flights
 	leases     leases
+	endings    endings
 	background background
 	operations sync.Map // reflect.Type -> *Operation[T], for Run and Exec
 }

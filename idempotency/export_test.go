@@ -1,7 +1,7 @@
 package idempotency
 
-// InFlight counts what an executor owns: flights, holds, and 1 for an armed
-// timer.
+// InFlight counts what an executor owns: flights, holds, watched commits, and 1
+// for each armed timer.
 func (x *Executor) InFlight() int {
 	n := 0
 	for i := range x.flights.shards {
@@ -16,6 +16,14 @@ func (x *Executor) InFlight() int {
 		n++
 	}
 	if !x.leases.wakeAt.IsZero() {
+		n++
+	}
+	x.endings.mu.Lock()
+	defer x.endings.mu.Unlock()
+	for e := x.endings.first; e != nil; e = e.next {
+		n++
+	}
+	if !x.endings.wake.IsZero() {
 		n++
 	}
 	return n

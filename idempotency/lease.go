@@ -43,10 +43,11 @@ type hold struct {
 // speeds, and a timer fires late.
 func margin(lease time.Duration) time.Duration { return min(lease/10, 500*time.Millisecond) }
 
+// proven is how long after its request was sent a lease is proven.
+func (x *Executor) proven() time.Duration { return x.options.Lease - margin(x.options.Lease) }
+
 // localEnd is until when a lease set by a request sent at that time is proven.
-func (x *Executor) localEnd(sentAt time.Time) time.Time {
-	return sentAt.Add(x.options.Lease - margin(x.options.Lease))
-}
+func (x *Executor) localEnd(sentAt time.Time) time.Time { return sentAt.Add(x.proven()) }
 
 // add starts to look after a hold whose claim was sent at sentAt.
 func (l *leases) add(h *hold, sentAt time.Time) {
@@ -92,11 +93,11 @@ func (l *leases) remove(h *hold) {
 	}
 }
 
-// held tells whether the lease is proven at that time, and whether it was lost.
-func (l *leases) held(h *hold, now time.Time) (held, lost bool) {
+// lost tells whether the lease was lost.
+func (l *leases) lost(h *hold) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return now.Before(h.localEnd), h.lost
+	return h.lost
 }
 
 // until is when the lease ends as far as is proven.

@@ -360,10 +360,14 @@ func (v *invocation[T]) encode(dst []byte) ([]byte, error) {
 	return v.plan.codec.Append(dst, v.value)
 }
 
-func (v *invocation[T]) decode(from codec.Codec, data []byte) error {
+func (v *invocation[T]) decode(from codec.Codec, data []byte, sole bool) (err error) {
 	var zero T
 	v.value = zero
-	err := from.Decode(data, &v.value)
+	if adopter, ok := from.(codec.Adopter); ok && sole {
+		err = adopter.Adopt(data, &v.value)
+	} else {
+		err = from.Decode(data, &v.value)
+	}
 	if err != nil {
 		v.value = zero
 	}
@@ -447,7 +451,7 @@ func (v *invocation[T]) canonical() (err error) {
 	if err != nil {
 		return err
 	}
-	return v.decode(v.plan.codec, data)
+	return v.decode(v.plan.codec, data, true)
 }
 
 // hookError refuses a hook that made an error vanish: its caller would take a

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/backends/memory"
 	"github.com/reprise-go/reprise/codec"
 	"github.com/reprise-go/reprise/idempotency"
 )
@@ -282,6 +283,43 @@ func TestEveryCallerHasItsOwnCopy(t *testing.T) {
 	if got, _ := idempotency.Run(t.Context(), x, "k", mustNotRun[[]byte](t)); !bytes.Equal(got, []byte("answer")) {
 		t.Errorf("a caller's scribble reached the record: %q", got)
 	}
+}
+
+// Where somebody joins a replay, nobody may keep the record as it came: the
+// leader's scribble would be the follower's answer.
+func TestCallersOfOneReplayHaveTheirOwnCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowClaims{Backend: newStore(t)}
+		x := newExecutor(t, store, idempotency.Options{Codec: codec.Raw})
+		answer := &answers[[]byte]{value: []byte("answer")}
+		var wg sync.WaitGroup
+		var got [2][]byte
+		for range 2 { // the second time it is a replay
+			for i := range got {
+				wg.Go(func() {
+					var err error
+					if got[i], err = idempotency.Run(t.Context(), x, "k", answer.run); err != nil || string(got[i]) != "answer" {
+						t.Errorf("%q, %v", got[i], err)
+					}
+				})
+			}
+			wg.Wait()
+			if &got[0][0] == &got[1][0] {
+				t.Error("two callers have the same bytes")
+			}
+		}
+		if answer.runs != 1 {
+			t.Errorf("the action ran %d times", answer.runs)
+		}
+	})
+}
+
+// slowClaims leaves time to join the call whose claim is under way.
+type slowClaims struct{ *memory.Backend }
+
+func (s *slowClaims) Claim(ctx context.Context, key string, request backend.ClaimRequest) (backend.Record, error) {
+	time.Sleep(time.Millisecond)
+	return s.Backend.Claim(ctx, key, request)
 }
 
 func TestExecutionIsInTheCtx(t *testing.T) {

@@ -63,7 +63,8 @@ func (c *call) claim(conn redis.Conn) error {
 		if !ok {
 			return errReply
 		}
-		record, settled, err := wire.ReadClaim(frame)
+		// The reply is nobody else's: redigo makes each anew.
+		record, settled, err := wire.AdoptClaim(frame)
 		if settled || err != nil {
 			c.record = record
 			return err
