@@ -8,6 +8,9 @@ var frameLua string
 //go:embed claim.lua
 var claimLua string
 
+//go:embed commit_usual.lua
+var commitUsualLua string
+
 //go:embed commit.lua
 var commitLua string
 
@@ -23,7 +26,7 @@ var forgetLua string
 // The scripts. The head of each .lua file names its KEYS, ARGV and returns.
 var (
 	ClaimScript       = frameLua + claimLua
-	CommitScript      = frameLua + commitLua
+	CommitScript      = commitUsualLua + frameLua + commitLua
 	CommitLargeScript = frameLua + commitLargeLua
 	LookScript        = lookLua
 	ForgetScript      = forgetLua

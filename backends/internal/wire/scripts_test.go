@@ -446,8 +446,9 @@ func TestLongDurations(t *testing.T) {
 func TestCommitPassesTheMemoryLimit(t *testing.T) {
 	own := redistest.Start(t)
 	s := connect(t, own.Addr())
-	key := s.key()
+	key, usualKey := s.key(), s.key()
 	s.claim(key, claimOf(mine))
+	s.claim(usualKey, claimOf(mine))
 	s.do("CONFIG", "SET", "maxmemory", "1")
 	if _, err := s.claimRaw(s.key(), claimOf(mine)); err == nil || wire.Classify(err.Error()) != backend.ErrNotApplied {
 		t.Errorf("a claim over the limit answers %v", err)
@@ -457,12 +458,14 @@ func TestCommitPassesTheMemoryLimit(t *testing.T) {
 	if _, err := s.commitRaw(s.key(), request); err == nil || wire.Classify(err.Error()) != backend.ErrNotApplied {
 		t.Errorf("a commit into an unknown key over the limit answers %v", err)
 	}
-	if code, err := s.commitRaw(key, request); code != 1 || err != nil {
-		t.Errorf("the commit answers %d, %v", code, err)
-	}
-	record, err := s.look(key)
-	if err != nil || record.State != backend.Completed || round(record.Remaining) != retention {
-		t.Errorf("the record is %+v, %v", record, err)
+	for key, request := range map[string]backend.CommitRequest{key: request, usualKey: usual("outcome")} {
+		if code, err := s.commitRaw(key, request); code != 1 || err != nil {
+			t.Errorf("the commit answers %d, %v", code, err)
+		}
+		record, err := s.look(key)
+		if err != nil || record.State != backend.Completed || round(record.Remaining) != retention {
+			t.Errorf("the record is %+v, %v", record, err)
+		}
 	}
 }
 
