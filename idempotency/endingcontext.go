@@ -15,9 +15,10 @@ type endingContext struct {
 	deadline time.Time
 	endings  *endings
 
-	mu   sync.Mutex
-	done chan struct{}
-	err  error
+	mu    sync.Mutex
+	done  chan struct{}
+	err   error
+	funcs map[*func()]struct{} // of AfterFunc, not called yet
 
 	// Guarded by endings.mu.
 	next, prev *endingContext
@@ -51,6 +52,29 @@ func (e *endingContext) Done() <-chan struct{} {
 	return e.done
 }
 
+// AfterFunc is what package context uses where there is one: it would start a
+// goroutine otherwise.
+func (e *endingContext) AfterFunc(f func()) (stop func() bool) {
+	e.Done() // somebody waits for its end
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err != nil {
+		go f()
+		return func() bool { return false }
+	}
+	if e.funcs == nil {
+		e.funcs = map[*func()]struct{}{}
+	}
+	e.funcs[&f] = struct{}{}
+	return func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		_, waits := e.funcs[&f]
+		delete(e.funcs, &f)
+		return waits
+	}
+}
+
 func (e *endingContext) Err() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -72,12 +96,16 @@ func (e *endingContext) finish(err error) {
 		e.endings.remove(e)
 		close(e.done)
 	}
+	for f := range e.funcs {
+		go (*f)()
+	}
+	e.funcs = nil
 }
 
-// endings ends the ctxs of the commits that are under way, all from one timer,
-// which is stopped when there are none: most commits are over before a glance at
-// them is due, and a timer and a watch on the caller's ctx for each would cost as
-// much as all else that a call does.
+// endings ends the ctxs of the commits that are under way, all from one timer. Most
+// commits are over before a glance at them is due, and a timer and a watch on the
+// caller's ctx for each would cost as much as all else that a call does. So would
+// stopping the timer after each: it runs out, a glance after the last commit.
 type endings struct {
 	mu    sync.Mutex // locked under that of an endingContext, never the other way
 	first *endingContext
@@ -116,10 +144,6 @@ func (w *endings) remove(e *endingContext) {
 		e.next.prev = e.prev
 	}
 	e.next, e.prev = nil, nil
-	if w.first == nil && !w.wake.IsZero() {
-		w.timer.Stop()
-		w.wake = time.Time{}
-	}
 }
 
 // arm sets the timer. Called under mu.
