@@ -21,8 +21,11 @@ var records = []struct {
 	held float64 // bytes that it may cost the server at most
 }{
 	{"plain", false, 345},
-	// The goal is 365, and is not met: it is held where it is.
-	{"full", true, 400},
+	// The goal is 365, and is not met: it is held where it is. The value has 220
+	// bytes, which fill an allocation of 224; the next smaller one, of 192, has no
+	// room for what it must hold. Besides there are 128 for the key, the object and
+	// two table entries, as this server's allocator rounds them, and 16 of the tables.
+	{"full", true, 368},
 }
 
 func TestMemoryPerRecord(t *testing.T) {

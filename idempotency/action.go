@@ -134,7 +134,7 @@ func (p *plan) retentionOf(choice RetentionChoice) time.Duration {
 func (c *call) record(f *flight, actionErr error, retention time.Duration) error {
 	x := c.plan.x
 	now := time.Now()
-	data, notKept := c.seal(f.buffer, &f.claim.identity, actionErr, now)
+	data, notKept := c.seal(f.buffer, &f.claim.identity, actionErr, f.claim.claimedAt, now)
 	e := c.ending(f, backend.Complete, now.Add(min(x.options.CommitTimeout, retention)))
 	e.request.Outcome, e.request.Retention, e.set = data, retention, c.set
 	ctx := e.inline()
@@ -273,7 +273,7 @@ func (c *call) giveUpForGood(f *flight, a *actionContext) error {
 // answered is false when the action is to run.
 func (c *call) reconcile(f *flight, a *actionContext) (answered bool, err error) {
 	x, cl := c.plan.x, &f.claim
-	previous, err := parseMetadata(cl.takeover.Metadata)
+	previous, err := parseMetadata(cl.takeover)
 	if err != nil {
 		c.cutShort(f)
 		return true, c.fail("takeover", fmt.Errorf("%w: metadata: %w", backend.ErrCorrupt, err))

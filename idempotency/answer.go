@@ -10,8 +10,8 @@ import (
 
 // seal turns the outcome that the call holds into what is recorded. What can't
 // be kept becomes a marker, so that the key never runs again; notKept says why.
-// It may lie in room.
-func (c *call) seal(room []byte, holder *identity, actionErr error, now time.Time) (data []byte, notKept error) {
+// It may lie in room. claimedAt is that of the claim; zero where it isn't certain.
+func (c *call) seal(room []byte, holder *identity, actionErr error, claimedAt, now time.Time) (data []byte, notKept error) {
 	p := c.plan
 	o := outcome{kind: kindValue, at: now, pairs: c.set}
 	if actionErr != nil {
@@ -27,7 +27,7 @@ func (c *call) seal(room []byte, holder *identity, actionErr error, now time.Tim
 		if room == nil {
 			room = make([]byte, 0, 256)
 		}
-		data = o.append(room[:0])
+		data = o.append(room[:0], claimedAt)
 		header := len(data)
 		if data, err = c.encode(data, actionErr); err == nil {
 			err = p.checkSize(len(data) - header)
@@ -37,7 +37,7 @@ func (c *call) seal(room []byte, holder *identity, actionErr error, now time.Tim
 		if o.payload, err = c.encode(nil, actionErr); err == nil {
 			o.payload, err = p.transform(o.payload, associated)
 		}
-		data = o.append(nil)
+		data = o.append(nil, claimedAt)
 	}
 	if err != nil {
 		return notKeptOutcome(now, c.set, "too large, or refused by its codec or a transform"), err
@@ -48,7 +48,7 @@ func (c *call) seal(room []byte, holder *identity, actionErr error, now time.Tim
 // notKeptOutcome is the marker. Its reason is stored in the clear, so it holds
 // nothing of the answer.
 func notKeptOutcome(now time.Time, pairs map[string]string, reason string) []byte {
-	return outcome{kind: kindNotKept, at: now, pairs: pairs, payload: []byte(reason)}.append(nil)
+	return outcome{kind: kindNotKept, at: now, pairs: pairs, payload: []byte(reason)}.append(nil, time.Time{})
 }
 
 // encode appends the encoded value or error. A panic in the user's code is an
@@ -94,7 +94,7 @@ func (c *call) replay(record *backend.Record, how Outcome) error {
 	c.saw(record)
 	c.result.outcome = Failed
 	var metadata claimMetadata
-	if err := metadata.parse(record.Metadata, c.plan.name); err != nil {
+	if err := metadata.parse(record.Metadata, record.Fence, c.plan.name); err != nil {
 		return c.fail("replay", fmt.Errorf("%w: metadata: %w", ErrUndecodable, err))
 	}
 	who := identity{operation: metadata.operation, fingerprint: record.Fingerprint}
@@ -104,7 +104,7 @@ func (c *call) replay(record *backend.Record, how Outcome) error {
 	}
 	c.origin = metadata.carrier
 	var o outcome
-	if err := o.parse(record.Outcome, c.plan.codec.Name()); err != nil {
+	if err := o.parse(record.Outcome, metadata.claimedAt, c.plan.codec.Name()); err != nil {
 		return c.fail("replay", fmt.Errorf("%w: %w", ErrUndecodable, err))
 	}
 	c.result.metadata = mergedMetadata(metadata.pairs, o.pairs)

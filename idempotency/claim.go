@@ -18,14 +18,17 @@ import (
 type claim struct {
 	request  backend.ClaimRequest
 	identity identity
-	metadata [96]byte        // room for request.Metadata, usually enough
-	takeover *backend.Record // the abandoned record that it means to take over
-	open     bool            // sent, and nobody knows whether it was applied
-	owned    bool            // the store said that the key is ours
-	started  bool            // the action was started
-	sentAt   time.Time       // when the request went out that set the lease
-	attempt  uint32
-	fence    uint64
+	metadata [96]byte // room for request.Metadata, usually enough
+	// claimedAt is the claim time that the record will be read to have; zero where
+	// that isn't certain.
+	claimedAt time.Time
+	takeover  *backend.Record // the abandoned record that it means to take over
+	open      bool            // sent, and nobody knows whether it was applied
+	owned     bool            // the store said that the key is ours
+	started   bool            // the action was started
+	sentAt    time.Time       // when the request went out that set the lease
+	attempt   uint32
+	fence     uint64
 }
 
 // sends is how often a claim is sent before the store counts as down: the first
@@ -93,8 +96,11 @@ func (c *call) send(f *flight) (err error) {
 			cl.identity.carrier = step.Carrier
 		}
 		metadata := claimMetadata{operation: cl.identity.operation, claimedAt: now, carrier: cl.identity.carrier, pairs: c.metadata}
+		// An unknown key gets the fence of the request as it is.
+		metadata.atFence = cl.request.Seen == 0
+		cl.claimedAt = now
 		if cl.takeover != nil {
-			if previous, err := parseMetadata(cl.takeover.Metadata); err == nil {
+			if previous, err := parseMetadata(cl.takeover); err == nil {
 				metadata.since = previous.abandonedSince()
 				if len(metadata.pairs) == 0 {
 					metadata.pairs = previous.pairs
@@ -113,6 +119,14 @@ func (c *call) send(f *flight) (err error) {
 			c.saw(&record)
 			cl.open, cl.owned = false, true
 			cl.sentAt, cl.attempt, cl.fence = now, record.Attempt, record.Fence
+			if cl.request.Seen == 0 {
+				cl.claimedAt = time.UnixMilli(int64(milliOfFence(record.Fence)))
+				if f.sends > 1 {
+					// Should the store forget the claim, then another send of it that is still
+					// under way may bring it back, with another fence.
+					cl.claimedAt = time.Time{}
+				}
+			}
 			return nil
 		case err == nil:
 			c.saw(&record)
@@ -142,6 +156,9 @@ func fenceAt(now time.Time) uint64 {
 	return min(uint64(max(now.UnixMicro(), 1)), backend.MaxFence-1)
 }
 
+// milliOfFence is the time of a fence, in milliseconds since 1970.
+func milliOfFence(fence uint64) uint64 { return fence / 1000 }
+
 // isFinal tells the errors of a store that no repetition can mend.
 func isFinal(err error) bool {
 	return errors.Is(err, backend.ErrPermanent) || errors.Is(err, backend.ErrInvalid) ||
@@ -163,7 +180,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // identityOf reads who made a record.
 func identityOf(record *backend.Record) (identity, error) {
-	metadata, err := parseMetadata(record.Metadata)
+	metadata, err := parseMetadata(record)
 	if err != nil {
 		return identity{}, fmt.Errorf("%w: metadata: %w", backend.ErrCorrupt, err)
 	}

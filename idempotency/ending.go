@@ -52,7 +52,8 @@ func (c *call) ending(f *flight, how backend.Ending, limit time.Time) *ending {
 		Fingerprint: cl.request.Fingerprint, Metadata: cl.request.Metadata,
 		Attempt: cl.attempt, Fence: cl.fence,
 	}
-	if e.request.Fence == 0 { // never told: a record left by a release needs one
+	// Never told: a record left by a release needs one, and has its claim time by it.
+	if e.request.Fence == 0 {
 		e.request.Fence = fenceAt(time.Now())
 	}
 	return e

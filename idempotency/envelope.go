@@ -5,29 +5,61 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/reprise-go/reprise/backend"
 )
 
 // What the executor puts into a record's Outcome and Metadata. Both start with
-// a byte of format version (high half) and flags (low half), so that a newer
-// format is recognised and never guessed at.
+// a byte of format version (high half) and flags or shape (low half), so that a
+// newer format is recognised and never guessed at. Version 2 is written; 1 is
+// read.
 //
-//	metadata  version|flags, uvarint claim time (ms), string operation, [bytes carrier], [pairs], [uvarint since (ms)]
-//	outcome   version|flags, kind, uvarint time (ms), [string codec], [transforms], [pairs], payload
+//	metadata 2  version|flags, [uvarint claim time (ms)], [string operation], [pairs], [uvarint since (ms)], carrier
+//	outcome 2   version|shape, uvarint ms since the claim time, payload
+//	            version|0, kind, flags, uvarint time (ms), [string codec], [transforms], [pairs], payload
+//
+//	metadata 1  version|flags, uvarint claim time (ms), string operation, [bytes carrier], [pairs], [uvarint since (ms)]
+//	outcome 1   version|flags, kind, uvarint time (ms), [string codec], [transforms], [pairs], payload
 //
 // Strings and bytes have a uvarint length before them, transforms and pairs their
-// number; the payload is the rest.
+// number; the carrier of version 2 and the payload are the rest.
+//
+// Metadata without a claim time has that of the record's fence, which is the
+// claim's clock where the key was unknown. An outcome with a shape is an answer
+// as most are, without transforms and pairs; the shape tells its kind and codec.
 
 const (
-	formatVersion = 1 << 4
+	formatVersion1 = 1 << 4
+	formatVersion2 = 2 << 4
 
-	metadataHasCarrier = 1 << 0
-	metadataHasPairs   = 1 << 1
-	metadataHasSince   = 1 << 2
+	metadataAtFence      = 1 << 0
+	metadataHasOperation = 1 << 1
+	metadataHasPairs     = 1 << 2
+	metadataHasSince     = 1 << 3
+
+	metadata1HasCarrier = 1 << 0
+	metadata1HasPairs   = 1 << 1
+	metadata1HasSince   = 1 << 2
 
 	outcomeHasCodec      = 1 << 0
 	outcomeHasTransforms = 1 << 1
 	outcomeHasPairs      = 1 << 2
+
+	shapeGeneral   = 0
+	shapeError     = 1
+	shapeValueless = 2 // a value of no codec; the values of codecs come after it
 )
+
+// codecShapes are the codecs that have shapes, those of this library. Each keeps
+// its number.
+var codecShapes = [...]string{
+	shapeValueless:     "",
+	shapeValueless + 1: "json",
+	shapeValueless + 2: "raw",
+	shapeValueless + 3: "gob",
+	shapeValueless + 4: "msgpack",
+	shapeValueless + 5: "protobuf",
+}
 
 type outcomeKind uint8
 
@@ -53,7 +85,10 @@ func (k outcomeKind) String() string {
 // claimMetadata is what a claim says of its call.
 type claimMetadata struct {
 	operation string
+	// claimedAt is not stored where it is the time of the record's fence: atFence.
+	// A claim that is sent again then has the time of the send that was applied.
 	claimedAt time.Time
+	atFence   bool
 	carrier   []byte
 	pairs     map[string]string // the call's own
 	// since is when the first of the attempts claimed the key that were abandoned
@@ -71,9 +106,12 @@ func (m claimMetadata) abandonedSince() time.Time {
 }
 
 func (m claimMetadata) append(dst []byte) []byte {
-	flags := byte(formatVersion)
-	if len(m.carrier) > 0 {
-		flags |= metadataHasCarrier
+	flags := byte(formatVersion2)
+	if m.atFence {
+		flags |= metadataAtFence
+	}
+	if m.operation != "" {
+		flags |= metadataHasOperation
 	}
 	if len(m.pairs) > 0 {
 		flags |= metadataHasPairs
@@ -82,47 +120,70 @@ func (m claimMetadata) append(dst []byte) []byte {
 		flags |= metadataHasSince
 	}
 	dst = append(dst, flags)
-	dst = binary.AppendUvarint(dst, uint64(m.claimedAt.UnixMilli()))
-	dst = appendString(dst, m.operation)
-	if len(m.carrier) > 0 {
-		dst = appendString(dst, m.carrier)
+	if !m.atFence {
+		dst = appendTime(dst, m.claimedAt)
+	}
+	if m.operation != "" {
+		dst = appendString(dst, m.operation)
 	}
 	if len(m.pairs) > 0 {
 		dst = appendPairs(dst, m.pairs)
 	}
 	if !m.since.IsZero() {
-		dst = binary.AppendUvarint(dst, uint64(m.since.UnixMilli()))
+		dst = appendTime(dst, m.since)
 	}
-	return dst
+	return append(dst, m.carrier...)
 }
 
 var errFormat = errors.New("broken or newer format")
 
-// parseMetadata reads metadata. Its carrier lies in data. Empty data, as a
-// foreign writer may leave it, is the zero claimMetadata.
-func parseMetadata(data []byte) (claimMetadata, error) {
+// parseMetadata reads a record's metadata. Its carrier lies in the record. Empty
+// metadata, as a foreign writer may leave it, is the zero claimMetadata.
+func parseMetadata(record *backend.Record) (claimMetadata, error) {
 	var m claimMetadata
-	err := m.parse(data, "")
+	err := m.parse(record.Metadata, record.Fence, "")
 	return m, err
 }
 
 // parse is parseMetadata into a zero m, for who expects an operation.
-func (m *claimMetadata) parse(data []byte, operation string) error {
+func (m *claimMetadata) parse(data []byte, fence uint64, operation string) error {
 	if len(data) == 0 {
 		return nil
 	}
 	r := reader{rest: data}
-	flags := r.header()
-	m.claimedAt = r.time()
-	m.operation = r.text(operation)
-	if flags&metadataHasCarrier != 0 {
-		m.carrier = r.bytes()
-	}
-	if flags&metadataHasPairs != 0 {
-		m.pairs = r.pairs()
-	}
-	if flags&metadataHasSince != 0 {
-		m.since = r.time()
+	switch version, flags := r.header(); version {
+	case formatVersion1:
+		m.claimedAt = r.time()
+		m.operation = r.text(operation)
+		if flags&metadata1HasCarrier != 0 {
+			m.carrier = r.bytes()
+		}
+		if flags&metadata1HasPairs != 0 {
+			m.pairs = r.pairs()
+		}
+		if flags&metadata1HasSince != 0 {
+			m.since = r.time()
+		}
+	case formatVersion2:
+		if m.atFence = flags&metadataAtFence != 0; m.atFence {
+			m.claimedAt = r.timeOf(milliOfFence(fence))
+		} else {
+			m.claimedAt = r.time()
+		}
+		if flags&metadataHasOperation != 0 {
+			m.operation = r.text(operation)
+		}
+		if flags&metadataHasPairs != 0 {
+			m.pairs = r.pairs()
+		}
+		if flags&metadataHasSince != 0 {
+			m.since = r.time()
+		}
+		if n := len(r.rest); n > 0 {
+			m.carrier = r.rest[:n:n]
+		}
+	default:
+		r.fail()
 	}
 	if r.failed {
 		*m = claimMetadata{}
@@ -141,8 +202,16 @@ type outcome struct {
 	payload    []byte
 }
 
-func (o outcome) append(dst []byte) []byte {
-	flags := byte(formatVersion)
+// append appends the outcome of a claim. claimedAt is the claim time that the
+// metadata beside it will be read to have, zero where that isn't certain.
+func (o outcome) append(dst []byte, claimedAt time.Time) []byte {
+	if at, from := milliOf(o.at), milliOf(claimedAt); !claimedAt.IsZero() && at >= from { // clocks go back
+		if shape := o.shape(); shape != shapeGeneral {
+			dst = binary.AppendUvarint(append(dst, formatVersion2|shape), at-from)
+			return append(dst, o.payload...)
+		}
+	}
+	flags := byte(0)
 	if o.codec != "" {
 		flags |= outcomeHasCodec
 	}
@@ -152,8 +221,8 @@ func (o outcome) append(dst []byte) []byte {
 	if len(o.pairs) > 0 {
 		flags |= outcomeHasPairs
 	}
-	dst = append(dst, flags, byte(o.kind))
-	dst = binary.AppendUvarint(dst, uint64(o.at.UnixMilli()))
+	dst = append(dst, formatVersion2|shapeGeneral, byte(o.kind), flags)
+	dst = appendTime(dst, o.at)
 	if o.codec != "" {
 		dst = appendString(dst, o.codec)
 	}
@@ -169,18 +238,60 @@ func (o outcome) append(dst []byte) []byte {
 	return append(dst, o.payload...)
 }
 
-// parseOutcome reads an envelope. Its payload lies in data.
-func parseOutcome(data []byte) (outcome, error) {
+// shape is the outcome's own, if it has one.
+func (o *outcome) shape() byte {
+	if len(o.transforms) > 0 || len(o.pairs) > 0 {
+		return shapeGeneral
+	}
+	switch {
+	case o.kind == kindError && o.codec == "":
+		return shapeError
+	case o.kind == kindValue:
+		for shape := shapeValueless; shape < len(codecShapes); shape++ {
+			if codecShapes[shape] == o.codec {
+				return byte(shape)
+			}
+		}
+	}
+	return shapeGeneral
+}
+
+// parseOutcome reads the envelope of an outcome that was recorded beside the
+// metadata with that claim time. Its payload lies in data.
+func parseOutcome(data []byte, claimedAt time.Time) (outcome, error) {
 	var o outcome
-	err := o.parse(data, "")
+	err := o.parse(data, claimedAt, "")
 	return o, err
 }
 
 // parse is parseOutcome into a zero o, for who expects a codec.
-func (o *outcome) parse(data []byte, codec string) error {
+func (o *outcome) parse(data []byte, claimedAt time.Time, codec string) error {
 	r := reader{rest: data}
-	flags := r.header()
-	o.kind = outcomeKind(r.byte())
+	switch version, low := r.header(); {
+	case version == formatVersion1:
+		o.kind = outcomeKind(r.byte())
+		o.parseGeneral(&r, low, codec)
+	case version == formatVersion2 && low == shapeGeneral:
+		o.kind = outcomeKind(r.byte())
+		o.parseGeneral(&r, r.byte(), codec)
+	case version == formatVersion2 && int(low) < len(codecShapes) && !claimedAt.IsZero():
+		o.kind, o.codec = kindValue, codecShapes[low]
+		if low == shapeError {
+			o.kind = kindError
+		}
+		o.at = r.timeAfter(claimedAt)
+	default:
+		r.fail()
+	}
+	o.payload = r.rest
+	if r.failed || o.kind < kindValue || o.kind > kindNotKept {
+		*o = outcome{}
+		return fmt.Errorf("outcome: %w", errFormat)
+	}
+	return nil
+}
+
+func (o *outcome) parseGeneral(r *reader, flags byte, codec string) {
 	o.at = r.time()
 	if flags&outcomeHasCodec != 0 {
 		o.codec = r.text(codec)
@@ -194,12 +305,6 @@ func (o *outcome) parse(data []byte, codec string) error {
 	if flags&outcomeHasPairs != 0 {
 		o.pairs = r.pairs()
 	}
-	o.payload = r.rest
-	if r.failed || o.kind < kindValue || o.kind > kindNotKept {
-		*o = outcome{}
-		return fmt.Errorf("outcome: %w", errFormat)
-	}
-	return nil
 }
 
 func appendString[S string | []byte](dst []byte, s S) []byte {
@@ -218,13 +323,10 @@ func (r *reader) fail() {
 	r.rest = nil
 }
 
-// header reads the version and returns the flags.
-func (r *reader) header() byte {
+// header reads the first byte's halves.
+func (r *reader) header() (version, low byte) {
 	b := r.byte()
-	if b&0xf0 != formatVersion {
-		r.fail()
-	}
-	return b & 0x0f
+	return b & 0xf0, b & 0x0f
 }
 
 func (r *reader) byte() byte {
@@ -269,8 +371,9 @@ func (r *reader) text(expected string) string {
 // maxMilli keeps the times that are read within what time.Time can print.
 const maxMilli = 253402300799999 // the end of the year 9999
 
-func (r *reader) time() time.Time {
-	ms := r.uvarint()
+func (r *reader) time() time.Time { return r.timeOf(r.uvarint()) }
+
+func (r *reader) timeOf(ms uint64) time.Time {
 	if ms > maxMilli {
 		r.fail()
 	}
@@ -279,6 +382,20 @@ func (r *reader) time() time.Time {
 	}
 	return time.UnixMilli(int64(ms))
 }
+
+// timeAfter reads milliseconds from a time, which was read itself.
+func (r *reader) timeAfter(from time.Time) time.Time {
+	ms := r.uvarint()
+	if ms > maxMilli {
+		r.fail()
+	}
+	return r.timeOf(uint64(from.UnixMilli()) + ms)
+}
+
+// milliOf is the nearest to a time that can be read again: a clock may be anywhere.
+func milliOf(t time.Time) uint64 { return uint64(min(max(t.UnixMilli(), 0), maxMilli)) }
+
+func appendTime(dst []byte, t time.Time) []byte { return binary.AppendUvarint(dst, milliOf(t)) }
 
 // associatedData binds a transformed answer to where it belongs.
 func associatedData(storageKey, operation string, fingerprint []byte) []byte {

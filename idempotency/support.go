@@ -49,7 +49,7 @@ func (x *Executor) Lookup(ctx context.Context, key string) (Info, error) {
 		ClaimedAt: metadata.claimedAt, LeaseLeft: record.LeaseLeft, Remaining: record.Remaining, Metadata: metadata.pairs,
 	}
 	if record.State == backend.Completed {
-		o, err := parseOutcome(record.Outcome)
+		o, err := parseOutcome(record.Outcome, metadata.claimedAt)
 		if err != nil {
 			return info, &Error{Operation: metadata.operation, Step: "lookup", Err: fmt.Errorf("%w: %w", backend.ErrCorrupt, err)}
 		}
@@ -99,7 +99,7 @@ func (x *Executor) fetch(ctx context.Context, step, key string) (backend.Record,
 	if err != nil {
 		return fail(err)
 	}
-	metadata, err := parseMetadata(record.Metadata)
+	metadata, err := parseMetadata(&record)
 	if err != nil {
 		return fail(fmt.Errorf("%w: metadata: %w", backend.ErrCorrupt, err))
 	}
@@ -137,7 +137,7 @@ func (o *Operation[T]) Resolve(ctx context.Context, key string, value T, err err
 		holder.operation = metadata.operation
 	}
 	now := time.Now()
-	data, notKept := v.seal(nil, &holder, err, now)
+	data, notKept := v.seal(nil, &holder, err, time.Time{}, now)
 	if notKept != nil {
 		return fail(notKept)
 	}

@@ -60,7 +60,8 @@ func (c *call) settleUnprotected(f *flight, t *tenure, err error) error {
 		return err
 	}
 	now := time.Now()
-	data, _ := c.seal(nil, &cl.identity, err, now)
+	// Nobody knows the fence of the claim, if there is one.
+	data, _ := c.seal(nil, &cl.identity, err, time.Time{}, now)
 	t.recorded = backend.Record{
 		State: backend.Completed, Fingerprint: cl.request.Fingerprint, Metadata: cl.request.Metadata, Outcome: data,
 	}

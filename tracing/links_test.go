@@ -336,7 +336,8 @@ func TestACarrierThatCannotBeReadIsNoLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, carrier := range []string{"", "\x00", "\x01", "\x02", "\x02short", "\x03" + strings.Repeat("x", 25), "\x01\xff", "\x01\x05abc",
+	for _, carrier := range []string{"", "\x00", "\x01", "\x02", "\x02short", "\x02" + strings.Repeat("x", 24), "\x03" + strings.Repeat("x", 25),
+		"\x10", "\x11" + strings.Repeat("x", 23), "\x11" + strings.Repeat("\x00", 24), "\x20" + strings.Repeat("x", 25), "\x01\xff", "\x01\x05abc",
 		"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "\x02" + strings.Repeat("\x00", 25), "\x01\x0btraceparent\x02xx"} {
 		p.spans.Reset()
 		step := idempotency.Step{Kind: idempotency.StepRun, Outcome: idempotency.Replayed}
