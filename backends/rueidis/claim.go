@@ -56,7 +56,8 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 
 func (b *Backend) claimDirect(ctx context.Context, key, name, frame string, request *backend.ClaimRequest) (record backend.Record, settled bool, err error) {
 	px := time.Duration(wire.ClaimPX(request)) * time.Millisecond
-	reply, err := b.line.Do(ctx, b.line.B().Set().Key(name).Value(frame).Nx().Get().Px(px).Build()).AsBytes()
+	command := b.line.B().Set().Key(name).Value(frame).Nx().Get().Px(px).Build()
+	reply, err := b.line.send(ctx, command, b.line.claims).AsBytes()
 	if rueidislib.IsRedisNil(err) {
 		return wire.Taken(request), true, nil
 	}

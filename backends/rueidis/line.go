@@ -8,6 +8,8 @@ import (
 	"time"
 
 	rueidislib "github.com/redis/rueidis"
+
+	"github.com/reprise-go/reprise/backends/internal/gather"
 )
 
 const (
@@ -42,11 +44,21 @@ type line struct {
 	heard   atomic.Int64 // when the server last answered, by now
 	answers atomic.Int64 // since a connection was lost, at least as long as they are below proven
 	calls   atomic.Int64 // under way
+
+	gatherer *gather.Gatherer[*ride] // nil for a cluster
+	// How many calls under way make claims, and scripts, be sent together.
+	claims, scripts int64
 }
 
-func newLine() *line {
-	l := &line{begin: time.Now()}
+func newLine(client rueidislib.Client, shared bool) *line {
+	l := &line{Client: client, shared: shared, begin: time.Now()}
+	l.claims, l.scripts = gather.Crowd(true), gather.Crowd(false)
 	l.heard.Store(int64(-time.Hour))
+	// In a cluster what is sent together may go to several servers, and a silent one
+	// would keep the answers of all.
+	if client.Mode() != rueidislib.ClientModeCluster {
+		l.gatherer = gather.New(l.drive)
+	}
 	return l
 }
 
@@ -86,7 +98,15 @@ func (l *line) answering(now time.Duration) bool {
 
 // Do sends one command on the pipelining connections.
 func (l *line) Do(ctx context.Context, command rueidislib.Completed) rueidislib.RedisResult {
+	return l.send(ctx, command, l.scripts)
+}
+
+// send is Do, in company where so many calls are under way.
+func (l *line) send(ctx context.Context, command rueidislib.Completed, company int64) rueidislib.RedisResult {
 	piped := command.ToPipe()
+	if l.gatherer != nil && l.calls.Load() >= company {
+		return l.ride(ctx, piped)
+	}
 	if l.trusted(ctx, l.now()) {
 		return l.do(l.calm(ctx), piped)
 	}

@@ -82,17 +82,21 @@ func New(client rueidislib.ClientOption, options Options) (*Backend, error) {
 	}
 	options.NoCache = options.NoCache || client.DisableCache || tracksPrefixes(client.ClientTrackingOptions)
 
-	l := newLine()
+	var l atomic.Pointer[line]
 	client.AlwaysPipelining = true
 	client.DisableAutoPipelining = false
 	client.DisableRetry = true
-	client.OnInvalidations = chain(client.OnInvalidations, l.lost)
+	client.OnInvalidations = chain(client.OnInvalidations, func() {
+		if l := l.Load(); l != nil {
+			l.lost()
+		}
+	})
 	made, err := rueidislib.NewClient(client)
 	if err != nil {
 		return nil, connectError(err)
 	}
-	l.Client = made
-	b := newBackend(layout, l, options)
+	l.Store(newLine(made, false))
+	b := newBackend(layout, l.Load(), options)
 	b.owned = true
 	return b, nil
 }
@@ -111,9 +115,7 @@ func NewFromClient(client rueidislib.Client, options Options) (*Backend, error) 
 	if err != nil {
 		return nil, err
 	}
-	l := newLine()
-	l.Client, l.shared = client, true
-	return newBackend(layout, l, options), nil
+	return newBackend(layout, newLine(client, true), options), nil
 }
 
 func newBackend(layout wire.Layout, l *line, options Options) *Backend {
