@@ -26,7 +26,11 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 	c.frame.data = wire.AppendClaim(nil, &request)
 	// The call may outlive the verb, whose slices are the caller's.
 	c.claim.Fingerprint, c.claim.Metadata = nil, nil
-	if !b.workers.Do(ctx, c) {
+	company := b.claims
+	if !wire.Direct(&request) {
+		company = alone
+	}
+	if !b.do(ctx, c, company) {
 		return backend.Record{}, unanswered(ctx, opClaim)
 	}
 	return c.record, c.err
@@ -43,12 +47,30 @@ type claimCall struct {
 	args    [7]any
 	scripter
 	keys [1]string
+	sent *redislib.RawCmd // in company, and not looked at yet
 
-	record backend.Record
-	err    error
+	settled bool
+	record  backend.Record
+	err     error
+}
+
+func (c *claimCall) first() redislib.Cmder {
+	c.sent = c.raw()
+	return onceRaw{c.sent}
+}
+
+func (c *claimCall) rode() bool {
+	var err error
+	if c.record, c.settled, err = c.readRaw(c.sent); err != nil {
+		c.settled = false
+	}
+	return c.settled
 }
 
 func (c *claimCall) Run() {
+	if c.settled {
+		return
+	}
 	if wire.Direct(&c.claim) {
 		var settled bool
 		if c.record, settled, c.err = c.set(); settled || c.err != nil {
@@ -60,7 +82,6 @@ func (c *claimCall) Run() {
 
 // set sends SET NX GET and reads what it says.
 func (c *claimCall) set() (record backend.Record, settled bool, err error) {
-	c.args = [7]any{"set", c.key, &c.frame, "nx", "get", "px", wire.ClaimPX(&c.claim)}
 	for {
 		record, settled, err = c.sendSet()
 		if err == nil {
@@ -76,22 +97,27 @@ func (c *claimCall) set() (record backend.Record, settled bool, err error) {
 	}
 }
 
+func (c *claimCall) setArgs() []any {
+	c.args = [7]any{"set", c.key, &c.frame, "nx", "get", "px", wire.ClaimPX(&c.claim)}
+	return c.args[:]
+}
+
+func (c *claimCall) raw() *redislib.RawCmd { return redislib.NewRawCmd(c.ctx, c.setArgs()...) }
+
 func (c *claimCall) sendSet() (backend.Record, bool, error) {
 	if c.backend.single != nil {
-		// A nil reply is an error to go-redis, which costs it 22 allocations. The
-		// raw reply has none; and a reply that is neither nil nor a string is
-		// asked for once more, in the way that makes the client take note of it.
-		cmd := redislib.NewRawCmd(c.ctx, c.args[:]...)
-		if err := c.backend.single.Process(c.ctx, onceRaw{cmd}); err != nil {
-			return backend.Record{}, false, err
+		cmd := c.sent
+		if c.sent = nil; cmd == nil {
+			cmd = c.raw()
+			_ = c.backend.single.Process(c.ctx, onceRaw{cmd})
 		}
-		if reply, null, ok := parseBulk(cmd.Val()); null {
-			return c.taken()
-		} else if ok {
-			return wire.AdoptClaim(reply)
+		record, settled, err := c.readRaw(cmd)
+		if !errors.Is(err, errUnreadable) {
+			return record, settled, err
 		}
+		// Asked for once more, in the way that makes the client take note of it.
 	}
-	cmd := redislib.NewStringCmd(c.ctx, c.args[:]...)
+	cmd := redislib.NewStringCmd(c.ctx, c.setArgs()...)
 	_ = c.backend.client.Process(c.ctx, onceString{cmd})
 	reply, err := cmd.Bytes()
 	switch {
@@ -102,6 +128,22 @@ func (c *claimCall) sendSet() (backend.Record, bool, error) {
 	default:
 		return wire.AdoptClaim(reply)
 	}
+}
+
+// readRaw reads the raw reply: a nil reply is an error to go-redis, which costs it
+// 22 allocations. One that is neither nil nor a string is errUnreadable.
+func (c *claimCall) readRaw(cmd *redislib.RawCmd) (backend.Record, bool, error) {
+	if err := cmd.Err(); err != nil {
+		return backend.Record{}, false, err
+	}
+	reply, null, ok := parseBulk(cmd.Val())
+	switch {
+	case null:
+		return c.taken()
+	case ok:
+		return wire.AdoptClaim(reply)
+	}
+	return backend.Record{}, false, errUnreadable
 }
 
 // taken is the record of a key that the command took: the frame that it sent.

@@ -38,7 +38,11 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 	} else {
 		c.frame.data = wire.AppendCommit(nil, &request)
 	}
-	if !b.workers.Do(ctx, c) {
+	company := alone
+	if c.head == 0 && b.mode.Load() == modeSingle && b.loaded[commitScript.number].Load() {
+		company = b.commits
+	}
+	if !b.do(ctx, c, company) {
 		return unanswered(ctx, opCommit)
 	}
 	if c.err == nil {
@@ -71,25 +75,50 @@ type commitCall struct {
 	scripter
 	keys [2]string
 	argv [4]any
+	sent *redislib.Cmd // in company, and not looked at yet
 
 	// Where the outcome is large.
 	head  int     // length of the frame without the outcome
 	front payload // that part of it
 	side  string
 
-	err error
+	settled bool
+	err     error
+}
+
+func (c *commitCall) first() redislib.Cmder {
+	c.sent = redislib.NewCmd(c.ctx, append(c.args[:0], "evalsha", commitScript.sha, 1, c.key, &c.frame, c.px, publishPlain, c.held)...)
+	c.sent.SetFirstKeyPos(3)
+	return onceCmd{c.sent}
+}
+
+func (c *commitCall) rode() bool {
+	if reply, err := c.sent.Int64(); err == nil {
+		c.settled = true
+		c.answered(reply)
+	} else if redislib.HasErrorPrefix(err, "NOSCRIPT") {
+		c.sent = nil
+	}
+	return c.settled
+}
+
+// answered takes the reply of a script.
+func (c *commitCall) answered(reply int64) {
+	if err := wire.ReadCommit(reply); err != nil {
+		c.err = &wire.Error{Op: opCommit, Err: err}
+	}
 }
 
 func (c *commitCall) Run() {
+	if c.settled {
+		return
+	}
 	c.scripter.client, c.scripter.loaded = c.backend.client, &c.backend.loaded
 	c.keys = [2]string{c.key, c.side}
 	for {
 		reply, err := c.send()
 		if err == nil {
-			if err = wire.ReadCommit(reply); err != nil {
-				err = &wire.Error{Op: opCommit, Err: err}
-			}
-			c.err = err
+			c.answered(reply)
 			return
 		}
 		again, err := c.request.again(c.ctx, c.backend.retries, err, c.writes)
@@ -101,6 +130,10 @@ func (c *commitCall) Run() {
 }
 
 func (c *commitCall) send() (reply int64, err error) {
+	if cmd := c.sent; cmd != nil {
+		c.sent, c.writes = nil, c.frame.writes
+		return cmd.Int64()
+	}
 	c.writes = 0
 	publish, err := c.backend.publish(c.ctx)
 	if err != nil {

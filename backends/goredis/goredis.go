@@ -11,6 +11,7 @@ import (
 	redislib "github.com/redis/go-redis/v9"
 
 	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/backends/internal/gather"
 	"github.com/reprise-go/reprise/backends/internal/hub"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/backends/internal/workers"
@@ -35,6 +36,11 @@ type Backend struct {
 	loaded  loaded
 	mode    atomic.Int32 // of the server, see publish.go
 	closed  atomic.Bool
+
+	calls    atomic.Int64            // claims and commits under way
+	gatherer *gather.Gatherer[*ride] // nil where the client may go to several servers
+	// How many calls under way make claims, and commits, be sent together.
+	claims, commits int64
 }
 
 var (
@@ -62,7 +68,11 @@ func New(client redislib.UniversalClient, options Options) (*Backend, error) {
 		return nil, fmt.Errorf("goredis: %w", err)
 	}
 	b := &Backend{client: client, retries: retriesOf(client), layout: layout}
-	b.single, _ = client.(*redislib.Client)
+	if b.single, _ = client.(*redislib.Client); b.single != nil {
+		// To several servers, a silent one would keep the answers of all.
+		b.gatherer = gather.New(b.drive)
+		b.claims, b.commits = gather.Crowd(true), gather.Crowd(false)
+	}
 	b.hub = hub.New(b.look, func(h *hub.Hub) hub.Subscriber { return newSubscriber(b, h) })
 	return b, nil
 }

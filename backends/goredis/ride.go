@@ -1,0 +1,86 @@
+package goredis
+
+import (
+	"context"
+	"math"
+	"sync"
+
+	redislib "github.com/redis/go-redis/v9"
+)
+
+// passenger is a call whose first command can be sent in a pipeline with those of
+// others.
+type passenger interface {
+	// Run makes the call. What came back for the first command is not asked for again.
+	Run()
+	// first is the first command, which is sent at once.
+	first() redislib.Cmder
+	// rode takes what came back, and tells whether Run has nothing more to send.
+	rode() (settled bool)
+}
+
+// ride is a call that is sent together with others.
+type ride struct {
+	ctx  context.Context
+	call passenger
+	done chan struct{} // has room for one
+}
+
+var rides = sync.Pool{New: func() any { return &ride{done: make(chan struct{}, 1)} }}
+
+// alone is the company of a call that never rides.
+const alone int64 = math.MaxInt64
+
+// do makes a call and tells whether it was finished when ctx ended. If not, the
+// call belongs to who makes it. Where more than company are under way, it is sent
+// with others.
+func (b *Backend) do(ctx context.Context, call passenger, company int64) bool {
+	defer b.calls.Add(-1)
+	if b.calls.Add(1) <= company || b.gatherer == nil {
+		return b.workers.Do(ctx, call)
+	}
+	r := rides.Get().(*ride)
+	r.ctx, r.call = ctx, call
+	b.gatherer.Add(r)
+	select {
+	case <-r.done:
+		r.ctx, r.call = nil, nil
+		rides.Put(r)
+		return true
+	case <-ctx.Done(): // the ride is the driver's now
+		return false
+	}
+}
+
+// drive sends the first commands of those who are still there in one pipeline. It
+// isn't bound to the ctx of any of them, but to the client's timeouts. Hooks of the
+// app's see it as the first one's.
+func (b *Backend) drive(together []*ride) {
+	riders := together[:0]
+	for _, r := range together {
+		if r.ctx.Err() == nil { // nothing is sent too late
+			riders = append(riders, r)
+		}
+	}
+	if len(riders) == 0 {
+		return
+	}
+	pipe := b.client.Pipeline()
+	for _, r := range riders {
+		_ = pipe.Process(r.ctx, r.call.first())
+	}
+	// What went wrong, each command says for itself.
+	_, _ = pipe.Exec(context.WithoutCancel(riders[0].ctx))
+	for _, r := range riders {
+		if !r.call.rode() {
+			// Retries, and the second command of a lost claim, hold up nobody else.
+			go func() {
+				r.call.Run()
+				r.done <- struct{}{}
+			}()
+			continue
+		}
+		r.call.Run()
+		r.done <- struct{}{}
+	}
+}
