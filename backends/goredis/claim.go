@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	redislib "github.com/redis/go-redis/v9"
 
@@ -54,7 +55,8 @@ type claimCall struct {
 	err     error
 }
 
-func (c *claimCall) first() redislib.Cmder {
+func (c *claimCall) first(boarded time.Time) redislib.Cmder {
+	c.frame.ctx, c.frame.boarded = c.ctx, boarded
 	c.sent = c.raw()
 	return onceRaw{c.sent}
 }

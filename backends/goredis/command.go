@@ -2,10 +2,13 @@ package goredis
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
+	"time"
 
 	redislib "github.com/redis/go-redis/v9"
 
+	"github.com/reprise-go/reprise/backends/internal/gather"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 )
 
@@ -30,10 +33,20 @@ func (onceRaw) NoRetry() bool { return true }
 type payload struct {
 	data   []byte
 	writes int
+	// Of a request that is sent for who may be gone by then.
+	ctx     context.Context
+	boarded time.Time
 }
+
+// errLate keeps a request from being written whose caller left while its driver
+// waited for a connection.
+var errLate = errors.New("the call has ended before there was a connection")
 
 // MarshalBinary is what the client calls when it writes the argument.
 func (p *payload) MarshalBinary() ([]byte, error) {
+	if p.ctx != nil && p.ctx.Err() != nil && time.Since(p.boarded) >= gather.Patience {
+		return nil, errLate
+	}
 	p.writes++
 	return p.data, nil
 }

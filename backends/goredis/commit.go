@@ -2,6 +2,7 @@ package goredis
 
 import (
 	"context"
+	"time"
 
 	redislib "github.com/redis/go-redis/v9"
 
@@ -86,7 +87,8 @@ type commitCall struct {
 	err     error
 }
 
-func (c *commitCall) first() redislib.Cmder {
+func (c *commitCall) first(boarded time.Time) redislib.Cmder {
+	c.frame.ctx, c.frame.boarded = c.ctx, boarded
 	c.sent = redislib.NewCmd(c.ctx, append(c.args[:0], "evalsha", commitScript.sha, 1, c.key, &c.frame, c.px, publishPlain, c.held)...)
 	c.sent.SetFirstKeyPos(3)
 	return onceCmd{c.sent}

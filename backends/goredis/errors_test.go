@@ -56,6 +56,7 @@ func TestErrorClasses(t *testing.T) {
 		"exhausted pool": {func(t *testing.T) *redislib.Options {
 			options := quiet(redistest.Address(t))
 			options.PoolSize, options.PoolTimeout, options.MaxRetries = 1, 20*time.Millisecond, -1
+			options.PipelinePoolSize = -1
 			client := redislib.NewClient(options)
 			conn := client.Conn()
 			if err := conn.Ping(t.Context()).Err(); err != nil {

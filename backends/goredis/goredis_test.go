@@ -31,6 +31,9 @@ func open(tb testing.TB, client redislib.UniversalClient, prefix string) *goredi
 	if err != nil {
 		tb.Fatal(err)
 	}
+	if together {
+		goredis.Together(store)
+	}
 	tb.Cleanup(func() {
 		if err := store.Close(); err != nil {
 			tb.Error(err)

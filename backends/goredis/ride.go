@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"time"
 
 	redislib "github.com/redis/go-redis/v9"
 )
@@ -13,8 +14,8 @@ import (
 type passenger interface {
 	// Run makes the call. What came back for the first command is not asked for again.
 	Run()
-	// first is the first command, which is sent at once.
-	first() redislib.Cmder
+	// first is the first command, for a driver who begins at that time.
+	first(boarded time.Time) redislib.Cmder
 	// rode takes what came back, and tells whether Run has nothing more to send.
 	rode() (settled bool)
 }
@@ -65,9 +66,9 @@ func (b *Backend) drive(together []*ride) {
 	if len(riders) == 0 {
 		return
 	}
-	pipe := b.client.Pipeline()
+	pipe, now := b.client.Pipeline(), time.Now()
 	for _, r := range riders {
-		_ = pipe.Process(r.ctx, r.call.first())
+		_ = pipe.Process(r.ctx, r.call.first(now))
 	}
 	// What went wrong, each command says for itself.
 	_, _ = pipe.Exec(context.WithoutCancel(riders[0].ctx))

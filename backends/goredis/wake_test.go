@@ -191,7 +191,7 @@ func TestScriptFlush(t *testing.T) {
 func TestPoolOfOne(t *testing.T) {
 	server := redistest.Start(t)
 	options := quiet(server.Addr())
-	options.PoolSize = 1
+	options.PoolSize, options.PipelinePoolSize = 1, -1
 	store := open(t, redislib.NewClient(options), "")
 	var waits []chan waited
 	var tokens []backend.Token

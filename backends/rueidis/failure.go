@@ -77,7 +77,7 @@ func classify(err error) error {
 		return backend.ErrClosed
 	case errors.Is(err, rueidislib.ErrNoCache):
 		return backend.ErrPermanent
-	case errors.Is(err, rueidislib.ErrNoSlot), errors.Is(err, rueidislib.ErrNoAddr):
+	case errors.Is(err, rueidislib.ErrNoSlot), errors.Is(err, rueidislib.ErrNoAddr), errors.Is(err, errCrew):
 		return backend.ErrNotApplied
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return backend.ErrNotApplied

@@ -46,12 +46,14 @@ type line struct {
 	calls   atomic.Int64 // under way
 
 	gatherer *gather.Gatherer[*ride] // nil for a cluster
-	// How many calls under way make claims, and scripts, be sent together.
+	// How many calls under way make claims, and scripts, be sent together, where the
+	// last answer is as fresh as that.
 	claims, scripts int64
+	fresh           time.Duration
 }
 
 func newLine(client rueidislib.Client, shared bool) *line {
-	l := &line{Client: client, shared: shared, begin: time.Now()}
+	l := &line{Client: client, shared: shared, begin: time.Now(), fresh: fresh}
 	l.claims, l.scripts = gather.Crowd(true), gather.Crowd(false)
 	l.heard.Store(int64(-time.Hour))
 	// In a cluster what is sent together may go to several servers, and a silent one
@@ -101,13 +103,14 @@ func (l *line) Do(ctx context.Context, command rueidislib.Completed) rueidislib.
 	return l.send(ctx, command, l.scripts)
 }
 
-// send is Do, in company where so many calls are under way.
+// send is Do, in company where so many calls are under way and answers come in:
+// otherwise who sends for others may have to connect.
 func (l *line) send(ctx context.Context, command rueidislib.Completed, company int64) rueidislib.RedisResult {
-	piped := command.ToPipe()
-	if l.gatherer != nil && l.calls.Load() >= company {
+	piped, now := command.ToPipe(), l.now()
+	if l.gatherer != nil && l.calls.Load() >= company && now-time.Duration(l.heard.Load()) < l.fresh {
 		return l.ride(ctx, piped)
 	}
-	if l.trusted(ctx, l.now()) {
+	if l.trusted(ctx, now) {
 		return l.do(l.calm(ctx), piped)
 	}
 	result, err := leave(ctx, func() rueidislib.RedisResult { return l.do(unhurried{ctx}, piped) })

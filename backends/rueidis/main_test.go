@@ -36,6 +36,9 @@ func open(tb testing.TB, client rueidislib.ClientOption, options rueidis.Options
 	if err != nil {
 		tb.Fatal(err)
 	}
+	if together {
+		rueidis.Together(b)
+	}
 	tb.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			tb.Errorf("Close: %v", err)
@@ -61,6 +64,9 @@ func fromClient(tb testing.TB, c rueidislib.Client, options rueidis.Options) *ru
 	b, err := rueidis.NewFromClient(c, options)
 	if err != nil {
 		tb.Fatal(err)
+	}
+	if together {
+		rueidis.Together(b)
 	}
 	tb.Cleanup(func() {
 		if err := b.Close(); err != nil {

@@ -2,9 +2,13 @@ package rueidis
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	rueidislib "github.com/redis/rueidis"
+
+	"github.com/reprise-go/reprise/backends/internal/gather"
 )
 
 // ride is a command that is sent together with those of other calls. Rueidis
@@ -36,33 +40,62 @@ func (l *line) ride(ctx context.Context, command rueidislib.Completed) rueidisli
 	}
 }
 
-// drive sends the commands of those who are still there. It isn't bound to the ctx
-// of any of them. What watches the app's client sees it as the first one's.
+// drive sends the commands of those who are still there.
 func (l *line) drive(together []*ride) {
-	riders := together[:0]
+	crew := crew{riders: together[:0], boarded: time.Now(), shared: l.shared}
 	commands := make([]rueidislib.Completed, 0, len(together))
 	for _, r := range together {
-		if err := r.ctx.Err(); err != nil { // nothing is sent too late
+		if err := r.ctx.Err(); err != nil {
 			r.result <- rueidislib.NewErrorResult(err)
 			continue
 		}
-		riders = append(riders, r)
+		crew.riders = append(crew.riders, r)
 		commands = append(commands, r.command)
 	}
-	if len(riders) == 0 {
+	if len(commands) == 0 {
 		return
 	}
-	ctx := context.Background()
-	if l.shared {
-		ctx = context.WithoutCancel(riders[0].ctx)
-	}
-	results := l.Client.DoMulti(ctx, commands...)
+	results := l.Client.DoMulti(&crew, commands...)
 	err := results[0].NonRedisError()
 	l.note(l.now(), err)
 	if err == nil && l.answers.Load() < proven {
 		l.answers.Add(int64(len(results)))
 	}
-	for i, r := range riders {
+	for i, r := range crew.riders {
 		r.result <- results[i]
 	}
+}
+
+// crew is the ctx of what is sent together. It doesn't end with that of any of them;
+// but rueidis asks for its Err once there is a connection, which may be late, and
+// nothing is sent too late.
+type crew struct {
+	riders  []*ride
+	boarded time.Time
+	shared  bool
+}
+
+var errCrew = errors.New("the call of a command that it was to be sent with has ended")
+
+func (*crew) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (*crew) Done() <-chan struct{}       { return never }
+
+func (c *crew) Err() error {
+	if time.Since(c.boarded) < gather.Patience {
+		return nil
+	}
+	for _, r := range c.riders {
+		if r.ctx.Err() != nil {
+			return errCrew
+		}
+	}
+	return nil
+}
+
+// Value is for what watches the app's client: it sees the first one's.
+func (c *crew) Value(key any) any {
+	if !c.shared {
+		return nil
+	}
+	return c.riders[0].ctx.Value(key)
 }

@@ -10,6 +10,7 @@ package gather
 import (
 	"runtime"
 	"sync"
+	"time"
 )
 
 // Most is how many are sent together at most: they are answered together, and the
@@ -27,6 +28,12 @@ func Crowd(short bool) int64 {
 	}
 	return 16 * int64(runtime.GOMAXPROCS(0))
 }
+
+// Patience is for how long after it was found that their callers are still there
+// commands are sent without another look: to give up a batch because one of its
+// callers leaves at that moment would cost all others more. A connection that has to
+// be made takes longer.
+const Patience = 10 * time.Millisecond
 
 // Gatherer gathers what is to be sent. It is safe for concurrent use.
 type Gatherer[T any] struct {

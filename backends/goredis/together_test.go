@@ -1,0 +1,160 @@
+package goredis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	redislib "github.com/redis/go-redis/v9"
+
+	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/internal/redistest"
+)
+
+// together has what open returns send everything in company.
+var together bool
+
+// What calls send, and what they make of all that can go wrong, is the same where
+// they travel in company.
+func TestTogether(t *testing.T) {
+	together = true
+	defer func() { together = false }()
+	for name, test := range map[string]func(*testing.T){
+		"Conformance":                TestConformanceRedis,
+		"ConformanceMiniredis":       TestConformanceMiniredis,
+		"Commands":                   TestCommands,
+		"DocumentedPermissions":      TestDocumentedPermissions,
+		"EndedCtx":                   TestEndedCtx,
+		"ErrorClasses":               TestErrorClasses,
+		"ErrorsWrapTheClients":       TestErrorsWrapTheClients,
+		"LostReplies":                TestLostReplies,
+		"PoolOfOne":                  TestPoolOfOne,
+		"RefusalAfterUnknownOutcome": TestRefusalAfterUnknownOutcome,
+		"ScriptFlush":                TestScriptFlush,
+		"SilentServer":               TestSilentServer,
+		"UnknownOutcome":             TestUnknownOutcome,
+	} {
+		t.Run(name, test)
+	}
+}
+
+// pipelines counts the pipelines and their commands.
+type pipelines struct{ sent, commands atomic.Int64 }
+
+func (p *pipelines) DialHook(next redislib.DialHook) redislib.DialHook          { return next }
+func (p *pipelines) ProcessHook(next redislib.ProcessHook) redislib.ProcessHook { return next }
+func (p *pipelines) ProcessPipelineHook(next redislib.ProcessPipelineHook) redislib.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redislib.Cmder) error {
+		p.sent.Add(1)
+		p.commands.Add(int64(len(cmds)))
+		return next(ctx, cmds)
+	}
+}
+
+// A crowd travels in company, and every key has one owner and its own answer.
+func TestCrowd(t *testing.T) {
+	server := redistest.Start(t)
+	client := redislib.NewClient(quiet(server.Addr()))
+	seen := new(pipelines)
+	client.AddHook(seen)
+	store := open(t, client, "")
+	take(t, store, "warm", token())
+	complete(t, store, "warm, too", token(), "outcome")
+	const callers, keys, rounds = 200, 150, 20
+	owners := make([][keys]atomic.Int64, rounds)
+	var calls sync.WaitGroup
+	for caller := range callers {
+		calls.Go(func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for round := range rounds {
+				n := caller % keys
+				key, tok := fmt.Sprint(round, " ", n), token()
+				record, err := store.Claim(ctx, key, taking(tok))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				switch {
+				case record.State == backend.Claimed && record.Token == tok:
+					owners[round][n].Add(1)
+					if err := store.Commit(ctx, key, completing(tok, "outcome of "+key)); err != nil {
+						t.Error(err)
+					}
+				case record.State == backend.Completed:
+					if string(record.Outcome) != "outcome of "+key {
+						t.Errorf("%s: %q", key, record.Outcome)
+					}
+				}
+			}
+		})
+	}
+	calls.Wait()
+	for round := range owners {
+		for n := range owners[round] {
+			if got := owners[round][n].Load(); got != 1 {
+				t.Errorf("round %d, key %d: %d owners", round, n, got)
+			}
+		}
+	}
+	if sent, commands := seen.sent.Load(), seen.commands.Load(); sent == 0 || commands < 2*sent {
+		t.Errorf("%d commands went in %d pipelines", commands, sent)
+	}
+}
+
+// Who left while the driver waited for a connection has nothing sent any more, and
+// who stayed has.
+func TestNothingIsSentLate(t *testing.T) {
+	together = true
+	defer func() { together = false }()
+	server := redistest.Start(t)
+	options := quiet(server.Addr())
+	dial := make(chan struct{})
+	options.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		<-dial
+		return new(net.Dialer).DialContext(context.WithoutCancel(ctx), network, addr)
+	}
+	options.DialTimeout, options.PipelinePoolSize = time.Minute, -1
+	store := open(t, redislib.NewClient(options), "")
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 10)
+	for i := range cap(left) {
+		go func() {
+			_, err := store.Claim(ctx, fmt.Sprint("left ", i), taking(token()))
+			left <- err
+		}()
+	}
+	stayed := make(chan error, 10)
+	for i := range cap(stayed) {
+		go func() {
+			_, err := store.Claim(t.Context(), fmt.Sprint("stayed ", i), taking(token()))
+			stayed <- err
+		}()
+	}
+	time.AfterFunc(50*time.Millisecond, cancel)
+	for range cap(left) {
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("who left got %v", err)
+		}
+	}
+	close(dial)
+	for range cap(stayed) {
+		if err := <-stayed; err != nil {
+			t.Errorf("who stayed got %v", err)
+		}
+	}
+	if _, err := store.Fetch(t.Context(), "a barrier"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range server.Do(t, "KEYS", "*").([]any) {
+		if strings.Contains(name.(string), "left") {
+			t.Errorf("%q was sent late", name)
+		}
+	}
+}
