@@ -23,14 +23,19 @@ type endingContext struct {
 	// Guarded by endings.mu.
 	next, prev *endingContext
 	end        time.Time // the deadline, or earlier where the caller's ctx has ended
+	seen       bool      // by a glance
 	leaving    bool      // the caller's ctx has ended
 }
 
 const (
-	// grace is how long a call whose ctx has ended still waits for its commit.
+	// grace is how long a call whose ctx has ended still waits for its commit, at
+	// most: one that has been under way for as long has had its time.
 	grace = 40 * time.Millisecond
-	// glance is how often is looked whether the callers' ctxs have ended.
-	glance = 10 * time.Millisecond
+	// glance is how often is looked whether the callers' ctxs have ended. No more often
+	// than needed: a timer that is due within a few milliseconds makes every system call
+	// that waits program the processor's clock, which costs a virtual machine a
+	// microsecond and more.
+	glance = 40 * time.Millisecond
 )
 
 func (e *endingContext) Deadline() (time.Time, bool) { return e.deadline, true }
@@ -102,10 +107,10 @@ func (e *endingContext) finish(err error) {
 	e.funcs = nil
 }
 
-// endings ends the ctxs of the commits that are under way, all from one timer. Most
-// commits are over before a glance at them is due, and a timer and a watch on the
-// caller's ctx for each would cost as much as all else that a call does. So would
-// stopping the timer after each: it runs out, a glance after the last commit.
+// endings ends the ctxs of the commits that are under way, all from one timer,
+// which is stopped when there are none: most commits are over before a glance at
+// them is due, and a timer and a watch on the caller's ctx for each would cost as
+// much as all else that a call does.
 type endings struct {
 	mu    sync.Mutex // locked under that of an endingContext, never the other way
 	first *endingContext
@@ -144,6 +149,10 @@ func (w *endings) remove(e *endingContext) {
 		e.next.prev = e.prev
 	}
 	e.next, e.prev = nil, nil
+	if w.first == nil && !w.wake.IsZero() {
+		w.timer.Stop()
+		w.wake = time.Time{}
+	}
 }
 
 // arm sets the timer. Called under mu.
@@ -177,12 +186,17 @@ func (w *endings) tick() {
 	now := time.Now()
 	w.mu.Lock()
 	for _, e := range left {
-		if !e.leaving {
-			e.leaving = true
-			if end := now.Add(grace); end.Before(e.end) {
-				e.end = end
-			}
+		e.leaving = true
+		end := now
+		if !e.seen {
+			end = now.Add(grace)
 		}
+		if end.Before(e.end) {
+			e.end = end
+		}
+	}
+	for _, e := range staying {
+		e.seen = true
 	}
 	var over []*endingContext
 	wake := now.Add(glance)

@@ -10,16 +10,13 @@ import (
 
 // leases renews the leases of all actions in flight from one timer, and ends the
 // ctx of those whose lease can't be proven any more. The timer is armed while
-// actions are in flight. Arming and stopping it costs a short action as much as a
-// fifth of all else, so for an action that begins alone it is armed for a glance
-// only, and runs out by itself.
+// actions are in flight and stopped when there are none.
 type leases struct {
 	x      *Executor
 	mu     sync.Mutex
 	first  *hold
 	timer  *time.Timer
 	wakeAt time.Time // zero: not armed
-	glance bool      // armed for a glance, or less
 }
 
 // hold is one claim that is held while its action runs. Guarded by leases.mu.
@@ -66,14 +63,7 @@ func (l *leases) add(h *hold, sentAt time.Time) {
 		l.first.prev = h
 	}
 	l.first = h
-	at := h.nextEvent()
-	if l.wakeAt.IsZero() {
-		now := time.Now()
-		l.arm(now, earlier(at, now.Add(glance)))
-		l.glance = true
-	} else if at.Before(l.wakeAt) {
-		l.arm(time.Now(), at)
-	}
+	l.wake(h.nextEvent())
 }
 
 // remove ends the looking after: no renewal is sent from now on, and the reply
@@ -97,7 +87,7 @@ func (l *leases) remove(h *hold) {
 	if h.cancel != nil {
 		h.cancel()
 	}
-	if l.first == nil && !l.glance && !l.wakeAt.IsZero() {
+	if l.first == nil && !l.wakeAt.IsZero() {
 		l.timer.Stop()
 		l.wakeAt = time.Time{}
 	}
@@ -127,26 +117,15 @@ func (h *hold) nextEvent() time.Time {
 // wake arms the timer for at, if it isn't armed for an earlier time. Called
 // under mu.
 func (l *leases) wake(at time.Time) {
-	if l.wakeAt.IsZero() || at.Before(l.wakeAt) {
-		l.arm(time.Now(), at)
+	if !l.wakeAt.IsZero() && !at.Before(l.wakeAt) {
+		return
 	}
-}
-
-// arm sets the timer. Called under mu.
-func (l *leases) arm(now, at time.Time) {
 	l.wakeAt = at
 	if l.timer == nil {
-		l.timer = time.AfterFunc(at.Sub(now), l.tick)
+		l.timer = time.AfterFunc(time.Until(at), l.tick)
 	} else {
-		l.timer.Reset(at.Sub(now))
+		l.timer.Reset(time.Until(at))
 	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // tick sends the renewals that are due, each in a goroutine of its own so that
@@ -158,7 +137,7 @@ func (l *leases) tick() {
 	// would otherwise look through all of them for each.
 	soon := now.Add(l.x.options.Lease / 12)
 	l.mu.Lock()
-	l.wakeAt, l.glance = time.Time{}, false
+	l.wakeAt = time.Time{}
 	for h := l.first; h != nil; h = h.next {
 		if h.lost {
 			continue

@@ -21,9 +21,8 @@ func (s watching) Commit(ctx context.Context, key string, request backend.Commit
 	return s.Backend.Commit(ctx, key, request)
 }
 
-// Timers that were armed for calls run out soon after the last of them, however
-// long it took.
-func TestTimersRunOut(t *testing.T) {
+// No timer is left behind by calls, however long they took.
+func TestTimersAreStopped(t *testing.T) {
 	for name, took := range map[string]time.Duration{"short": 0, "a while": time.Second, "renewed": time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -32,40 +31,13 @@ func TestTimersRunOut(t *testing.T) {
 					if err := idempotency.Exec(t.Context(), x, key, func(context.Context) error { time.Sleep(took); return nil }); err != nil {
 						t.Fatal(err)
 					}
-				}
-				time.Sleep(idempotency.Linger)
-				synctest.Wait()
-				if n := x.Armed(); n != 0 {
-					t.Errorf("%d timers are armed", n)
+					if n := x.InFlight(); n != 0 {
+						t.Errorf("%d flights, holds or timers are left", n)
+					}
 				}
 			})
 		})
 	}
-}
-
-// An action that begins while a timer runs out is looked after all the same.
-func TestTimersAreArmedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := newStore(t)
-		x := newExecutor(t, store, idempotency.Options{Lease: 30 * time.Millisecond})
-		other := newExecutor(t, store, idempotency.Options{Lease: 30 * time.Millisecond})
-		run := func(key string, took time.Duration) {
-			if err := idempotency.Exec(t.Context(), x, key, func(context.Context) error { time.Sleep(took); return nil }); err != nil {
-				t.Errorf("%s: %v", key, err)
-			}
-		}
-		run("short", 0)
-		for i, late := range []time.Duration{0, time.Millisecond, 9 * time.Millisecond, 10 * time.Millisecond, 11 * time.Millisecond} {
-			time.Sleep(late)
-			key := string(rune('a' + i))
-			go run(key, time.Second)
-			time.Sleep(500 * time.Millisecond)
-			if err := idempotency.Exec(t.Context(), other, key, func(context.Context) error { return nil }); err != nil {
-				t.Errorf("after %v: %v", late, err)
-			}
-			time.Sleep(time.Second)
-		}
-	})
 }
 
 // A ctx that ends calls what was registered with it, once, and nothing that was

@@ -17,7 +17,7 @@ const (
 	// connection enough to use it on its own goroutine. A connection that is lost
 	// in that time, to a server that is silent when it is dialled again, is what
 	// such a call could be stuck in.
-	fresh = 2 * time.Millisecond
+	fresh = 20 * time.Millisecond
 	// crowd is how many calls do so at once: a quarter of rueidis' queue, which
 	// blocks when it is full.
 	crowd = 256
