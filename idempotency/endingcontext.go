@@ -18,7 +18,7 @@ type endingContext struct {
 	mu    sync.Mutex
 	done  chan struct{}
 	err   error
-	funcs map[*func()]struct{} // of AfterFunc, not called yet
+	after *afterEnd // what AfterFunc was given
 
 	// Guarded by endings.mu.
 	next, prev *endingContext
@@ -67,17 +67,22 @@ func (e *endingContext) AfterFunc(f func()) (stop func() bool) {
 		go f()
 		return func() bool { return false }
 	}
-	if e.funcs == nil {
-		e.funcs = map[*func()]struct{}{}
-	}
-	e.funcs[&f] = struct{}{}
+	a := &afterEnd{f: f, next: e.after}
+	e.after = a
 	return func() bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		_, waits := e.funcs[&f]
-		delete(e.funcs, &f)
+		waits := a.f != nil
+		a.f = nil
 		return waits
 	}
+}
+
+// afterEnd is a function to be called at the end of a ctx, nil once it is called or
+// taken back.
+type afterEnd struct {
+	f    func()
+	next *afterEnd
 }
 
 func (e *endingContext) Err() error {
@@ -101,10 +106,12 @@ func (e *endingContext) finish(err error) {
 		e.endings.remove(e)
 		close(e.done)
 	}
-	for f := range e.funcs {
-		go (*f)()
+	for a := e.after; a != nil; a = a.next {
+		if a.f != nil {
+			go a.f()
+			a.f = nil
+		}
 	}
-	e.funcs = nil
 }
 
 // endings ends the ctxs of the commits that are under way, all from one timer,

@@ -76,11 +76,11 @@ func (l *line) lost() {
 // doubt notes that the server has not answered.
 func (l *line) doubt() { l.heard.Store(int64(-time.Hour)) }
 
-// note takes what became of a call: err is what is no reply.
-func (l *line) note(now time.Duration, err error) {
+// note takes what became of a call that began then: err is what is no reply.
+func (l *line) note(begun time.Duration, err error) {
 	switch {
 	case err == nil:
-		l.heard.Store(int64(now))
+		l.heard.Store(int64(begun))
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		l.doubt()
 	default:
@@ -111,21 +111,21 @@ func (l *line) send(ctx context.Context, command rueidislib.Completed, company i
 		return l.ride(ctx, piped)
 	}
 	if l.trusted(ctx, now) {
-		return l.do(l.calm(ctx), piped)
+		return l.do(l.calm(ctx), piped, now)
 	}
-	result, err := leave(ctx, func() rueidislib.RedisResult { return l.do(unhurried{ctx}, piped) })
+	result, err := leave(ctx, func() rueidislib.RedisResult { return l.do(unhurried{ctx}, piped, now) })
 	if err != nil {
 		return rueidislib.NewErrorResult(err)
 	}
 	return result
 }
 
-func (l *line) do(ctx context.Context, command rueidislib.Completed) rueidislib.RedisResult {
+func (l *line) do(ctx context.Context, command rueidislib.Completed, begun time.Duration) rueidislib.RedisResult {
 	l.calls.Add(1)
 	result := l.Client.Do(ctx, command)
 	l.calls.Add(-1)
 	err := result.NonRedisError()
-	l.note(l.now(), err)
+	l.note(begun, err)
 	if err == nil && l.answers.Load() < proven {
 		l.answers.Add(1)
 	}
