@@ -31,7 +31,7 @@ func (c *call) execute(f *flight) error {
 	t.action = a
 	c.initAction(a, f)
 	t.hold.flight, t.hold.call, t.hold.ctx = f, c, c.ctx
-	c.plan.x.leases.add(&t.hold, cl.sentAt)
+	c.plan.x.leases.add(&t.hold, cl.sentAt, cl.held)
 
 	if cl.takeover != nil && c.plan.policy == Reconcile {
 		answered, err := c.reconcile(f, a)

@@ -210,7 +210,7 @@ func (c *call) acquire(f *flight) error {
 			return c.leave(f, Failed, "claim", err)
 		}
 		if cl.owned {
-			if time.Since(cl.sentAt) < c.plan.x.proven() {
+			if cl.held = time.Since(cl.sentAt); cl.held < c.plan.x.proven() {
 				return c.own(f)
 			}
 			// The lease was over when its reply came, or the baton took too long:

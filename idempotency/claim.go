@@ -27,6 +27,7 @@ type claim struct {
 	owned     bool            // the store said that the key is ours
 	started   bool            // the action was started
 	sentAt    time.Time       // when the request went out that set the lease
+	held      time.Duration   // since then, when the action was about to start
 	attempt   uint32
 	fence     uint64
 }

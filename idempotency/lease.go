@@ -49,8 +49,9 @@ func (x *Executor) proven() time.Duration { return x.options.Lease - margin(x.op
 // localEnd is until when a lease set by a request sent at that time is proven.
 func (x *Executor) localEnd(sentAt time.Time) time.Time { return sentAt.Add(x.proven()) }
 
-// add starts to look after a hold whose claim was sent at sentAt.
-func (l *leases) add(h *hold, sentAt time.Time) {
+// add starts to look after a hold whose claim was sent at sentAt, which is so long
+// ago.
+func (l *leases) add(h *hold, sentAt time.Time, ago time.Duration) {
 	lease := l.x.options.Lease
 	h.localEnd = l.x.localEnd(sentAt)
 	h.due = sentAt.Add(lease / 3)
@@ -63,7 +64,7 @@ func (l *leases) add(h *hold, sentAt time.Time) {
 		l.first.prev = h
 	}
 	l.first = h
-	l.wake(h.nextEvent())
+	l.wakeFrom(sentAt.Add(ago), h.nextEvent())
 }
 
 // remove ends the looking after: no renewal is sent from now on, and the reply
@@ -116,15 +117,18 @@ func (h *hold) nextEvent() time.Time {
 
 // wake arms the timer for at, if it isn't armed for an earlier time. Called
 // under mu.
-func (l *leases) wake(at time.Time) {
+func (l *leases) wake(at time.Time) { l.wakeFrom(time.Now(), at) }
+
+// wakeFrom is wake for who knows what time it is.
+func (l *leases) wakeFrom(now, at time.Time) {
 	if !l.wakeAt.IsZero() && !at.Before(l.wakeAt) {
 		return
 	}
 	l.wakeAt = at
 	if l.timer == nil {
-		l.timer = time.AfterFunc(time.Until(at), l.tick)
+		l.timer = time.AfterFunc(at.Sub(now), l.tick)
 	} else {
-		l.timer.Reset(time.Until(at))
+		l.timer.Reset(at.Sub(now))
 	}
 }
 
@@ -151,7 +155,7 @@ func (l *leases) tick() {
 			h.renewing, h.shared = true, true
 			due = append(due, h)
 		}
-		l.wake(h.nextEvent())
+		l.wakeFrom(now, h.nextEvent())
 	}
 	l.mu.Unlock()
 	for _, h := range lost {
