@@ -155,18 +155,26 @@ func (h *Hub) Message(channel, payload string) {
 	if t == nil {
 		return
 	}
+	var room [4]*waiter
+	answered := room[:0]
 	if completed {
 		for w := range t.waiters {
 			if w.token == record.Token {
-				t.answer(w, result{record: record})
+				delete(t.waiters, w)
+				answered = append(answered, w)
 			}
 		}
 	}
 	if len(t.waiters) == 0 {
 		h.remove(t)
-		return
+	} else {
+		t.lookAgain()
 	}
-	t.lookAgain()
+	// The goroutine that is made ready last runs first: those who wait come before
+	// what is to be tidied up.
+	for _, w := range answered {
+		w.result <- result{record: record}
+	}
 }
 
 func (h *Hub) join(channel string, w *waiter) (*topic, error) {
