@@ -31,6 +31,7 @@ type model struct {
 type tokenLife struct {
 	line    *line
 	seen    uint64
+	met     int       // the epoch of the record that the last claim would meet, if there was one
 	until   time.Time // until when an answered request proves its lease
 	endings map[backend.Ending]bool
 }
@@ -131,7 +132,10 @@ func (m *model) claimSent(l *line, key string, request backend.ClaimRequest) {
 		m.breaks("key %q: token %x was used for two intentions", key, request.Token[:3])
 	}
 	if !request.Renewal {
-		life.line, life.seen = l, request.Seen
+		life.line, life.seen, life.met = l, request.Seen, 0
+		if record, _ := m.store.Fetch(context.Background(), key); !record.Unknown() {
+			life.met = m.key(key).epoch
+		}
 	}
 }
 
@@ -312,10 +316,14 @@ func (m *model) checkTokens() {
 			overtaken[next.before.Fence] = true
 		}
 		for fence, t := range life.takes {
+			token := m.token(t.token)
 			if overtaken[fence] || t.epoch != life.epoch {
 				continue
 			}
-			if token := m.token(t.token); len(token.endings) == 0 && token.line != nil && !token.line.isDead() {
+			if token.met > 0 && token.met < t.epoch {
+				continue // it was answered, the store forgot the key, and an earlier send arrived
+			}
+			if len(token.endings) == 0 && token.line != nil && !token.line.isDead() {
 				m.breaks("key %q: fence %d was given to a process that never ended its claim", key, fence)
 			}
 		}
