@@ -39,9 +39,9 @@ type call struct {
 	seen      string
 	held      any
 	direct    bool
-	args      [9]any // room for those of a command
-	ahead     idleOnly
-	interrupt func() // cut, made once
+	args      [9]any    // room for those of a command
+	ahead     *idleOnly // kept from call to call
+	interrupt func()    // cut, made once
 
 	// What was answered.
 	err      error
@@ -59,7 +59,7 @@ type call struct {
 	sent     bool       // something of the exchange may have been written
 	finished bool
 	left     bool // nobody waits for the call any more
-	spoiled  bool // something may still refer to the call: it isn't used again
+	spoiled  bool // cut may still be called: the call isn't used again
 }
 
 const (
@@ -90,7 +90,10 @@ func (b *Backend) free(c *call) {
 	if cap(frame) > maxFrame {
 		frame = make([]byte, 0, 256)
 	}
-	*c = call{backend: b, frame: frame, interrupt: c.interrupt}
+	if c.ahead != nil {
+		c.ahead.Context = nil
+	}
+	*c = call{backend: b, frame: frame, ahead: c.ahead, interrupt: c.interrupt}
 	b.calls.Put(c)
 }
 
@@ -105,7 +108,7 @@ func (b *Backend) do(c *call) error {
 	if conn := b.idleConn(c); conn != nil {
 		stop := context.AfterFunc(c.ctx, c.interrupt)
 		again := c.exchange(conn, false)
-		c.spoiled = !stop() || c.spoiled
+		c.spoiled = !stop()
 		if !again {
 			return c.err
 		}
