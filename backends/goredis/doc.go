@@ -13,6 +13,9 @@
 // The client is neither closed nor changed. Its retry options are respected
 // (MaxRetries, MinRetryBackoff, MaxRetryBackoff), but the retries are the
 // backend's own, so that it knows whether a request may have been applied.
+// Under load, commands of several calls go together, as one pipeline on one
+// connection (not in a cluster); each call still returns when its own ctx ends,
+// and has a result of its own.
 // While somebody waits for a key the backend has one connection more than the
 // client's pool (in a cluster one per master in use), made by the client's
 // Subscribe, which is closed a few seconds after the last waiter has gone.

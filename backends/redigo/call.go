@@ -14,6 +14,9 @@ import (
 // call is one exchange with the server: a connection of the pool, the commands
 // of a verb on it, and what was answered.
 //
+// Under load its first command may be sent with those of other calls (see ride.go);
+// what then is left to do is done as follows.
+//
 // There are two ways to make one under a ctx that can end. Where an idle
 // connection of the pool is at hand (see idle.go), in the goroutine of the verb:
 // when the ctx ends the connection is closed under its hands. Otherwise much may
@@ -29,6 +32,7 @@ type call struct {
 	// repeatable: the exchange may be sent again, on another connection, by those
 	// who don't know what became of it.
 	repeatable bool
+	company    int64 // with more calls than that under way it rides
 
 	key       any    // the record's name
 	side      any    // that of its side key
@@ -39,9 +43,9 @@ type call struct {
 	seen      string
 	held      any
 	direct    bool
-	args      [9]any // room for those of a command
-	ahead     idleOnly
-	interrupt func() // cut, made once
+	args      [9]any    // room for those of a command
+	ahead     *idleOnly // kept from call to call
+	interrupt func()    // cut, made once
 
 	// What was answered.
 	err      error
@@ -52,14 +56,16 @@ type call struct {
 	code     int64
 	record   backend.Record
 
-	tries int // before the worker's
+	tries  int // so far
+	ticket ticket
 
 	mu       sync.Mutex
 	conn     redis.Conn // while the call has it
+	carrier  *ride      // while the call rides
 	sent     bool       // something of the exchange may have been written
 	finished bool
 	left     bool // nobody waits for the call any more
-	spoiled  bool // something may still refer to the call: it isn't used again
+	spoiled  bool // cut may still be called: the call isn't used again
 }
 
 const (
@@ -75,13 +81,13 @@ func (b *Backend) newCall(ctx context.Context, op, name string) *call {
 		c = &call{backend: b, frame: make([]byte, 0, 256)}
 		c.interrupt = c.cut
 	}
-	c.ctx, c.op, c.key = ctx, op, name
+	c.ctx, c.op, c.key, c.company = ctx, op, name, alone
 	return c
 }
 
 func (c *call) setFrame(frame []byte) { c.frame, c.boxed = frame, frame }
 
-// free keeps the call for the next verb, unless a worker still has it.
+// free keeps the call for the next verb, unless a worker or a driver still has it.
 func (b *Backend) free(c *call) {
 	if c.left || c.spoiled {
 		return
@@ -90,31 +96,46 @@ func (b *Backend) free(c *call) {
 	if cap(frame) > maxFrame {
 		frame = make([]byte, 0, 256)
 	}
-	*c = call{backend: b, frame: frame, interrupt: c.interrupt}
+	if c.ahead != nil {
+		c.ahead.Context = nil
+	}
+	*c = call{
+		backend: b, frame: frame, ahead: c.ahead, interrupt: c.interrupt,
+		ticket: ticket{arrived: c.ticket.arrived},
+	}
 	b.calls.Put(c)
 }
 
 // do makes the exchange. When ctx ends before it is finished, do returns all the
-// same, and the call may then be the worker's.
+// same, and the call may then be the worker's, or the driver's of a ride.
 func (b *Backend) do(c *call) error {
-	if c.ctx.Done() == nil {
-		c.run(0)
+	defer b.underWay.Add(-1)
+	if b.underWay.Add(1) > c.company && b.greeted.Load() && b.ride(c) {
 		return c.err
 	}
-	tries := 0
-	if conn := b.idleConn(c); conn != nil {
-		stop := context.AfterFunc(c.ctx, c.interrupt)
-		again := c.exchange(conn, false)
-		c.spoiled = !stop() || c.spoiled
-		if !again {
-			return c.err
-		}
-		tries = 1
+	if c.ctx.Done() == nil {
+		c.run(c.tries)
+		return c.err
 	}
-	c.tries = tries
+	if c.tries == 0 {
+		if conn := b.idleConn(c); conn != nil {
+			stop := context.AfterFunc(c.ctx, c.interrupt)
+			again := c.exchange(conn, false)
+			c.spoiled = !stop()
+			if !again {
+				return c.err
+			}
+			c.tries = 1
+		}
+	}
 	if b.workers.Do(c.ctx, c) || c.leave() {
 		return c.err
 	}
+	return c.unanswered()
+}
+
+// unanswered is the error of a verb that left its call.
+func (c *call) unanswered() error {
 	class := backend.ErrNotApplied
 	if c.sent {
 		class = nil
@@ -122,8 +143,8 @@ func (b *Backend) do(c *call) error {
 	return &wire.Error{Op: c.op, Class: class, Err: c.ctx.Err()}
 }
 
-// leave gives the call up to its worker, unless that has finished. Afterwards
-// nothing more is sent, so that whether something was is settled.
+// leave gives the call up to its worker or driver, unless that has finished.
+// Afterwards nothing more is sent, so that whether something was is settled.
 func (c *call) leave() (finished bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,8 +152,11 @@ func (c *call) leave() (finished bool) {
 		return true
 	}
 	c.left = true
-	if c.conn != nil {
+	switch {
+	case c.conn != nil:
 		go c.cut()
+	case c.carrier != nil:
+		c.carrier.leave()
 	}
 	return false
 }
@@ -194,20 +218,31 @@ func (c *call) exchange(conn redis.Conn, again bool) bool {
 	case !c.send():
 		c.fail(backend.ErrNotApplied, ended(c.ctx), again)
 	default:
-		if err = c.talk(c, conn); err != nil {
-			err, class := classify(err)
-			c.fail(class, err, again)
-		} else {
-			c.err = nil
-		}
+		err = c.talk(c, conn)
+		c.end(err, again)
 	}
-	broken := err != nil && conn.Err() != nil && !isTimeout(err)
+	broken := err != nil && conn.Err() != nil
 
 	c.mu.Lock()
 	c.conn = nil
 	c.mu.Unlock()
 	_ = conn.Close() // back into the pool; if it is broken, closed
-	return broken && c.repeatable && ended(c.ctx) == nil
+	return c.again(err, broken)
+}
+
+// end sets how the exchange ended, by the error of what was sent.
+func (c *call) end(err error, again bool) {
+	if err == nil {
+		c.err = nil
+		return
+	}
+	clear, class := classify(err)
+	c.fail(class, clear, again)
+}
+
+// again tells whether the exchange is to be made again after err.
+func (c *call) again(err error, broken bool) bool {
+	return broken && !isTimeout(err) && c.repeatable && ended(c.ctx) == nil
 }
 
 // wanted tells whether somebody waits for the call.

@@ -32,6 +32,9 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 	c.repeatable = !request.Renewal
 	c.setFrame(wire.AppendClaim(c.frame, &request))
 	c.direct, c.px = wire.Direct(&request), wire.ClaimPX(&request)
+	if c.direct {
+		c.company = b.claims
+	}
 	c.lease, c.seen = wire.ClaimLease(&request), wire.ClaimSeen(&request)
 	if err := b.do(c); err != nil {
 		return backend.Record{}, err
@@ -48,30 +51,36 @@ func (b *Backend) Claim(ctx context.Context, key string, request backend.ClaimRe
 }
 
 func (c *call) claim(conn redis.Conn) error {
-	c.null, c.scripted = false, false
 	if c.direct {
-		args := append(c.args[:0], c.key, c.boxed, argNX, argGet, argPX, c.px)
-		reply, err := conn.Do("SET", args...)
-		if err != nil {
-			return setRefused(err)
-		}
-		if reply == nil {
-			c.null = true
-			return nil
-		}
-		frame, ok := reply.([]byte)
-		if !ok {
-			return errReply
-		}
-		// The reply is nobody else's: redigo makes each anew.
-		record, settled, err := wire.AdoptClaim(frame)
-		if settled || err != nil {
-			c.record = record
+		if settled, err := c.readSet(conn.Do("SET", c.setArgs()...)); settled || err != nil {
 			return err
 		}
 	}
 	c.scripted = true
 	return c.readPair(c.eval(conn, claimScript, c.key, c.boxed, c.lease, c.seen))
+}
+
+func (c *call) setArgs() []any {
+	return append(c.args[:0], c.key, c.boxed, argNX, argGet, argPX, c.px)
+}
+
+// readSet reads the reply of SET NX GET, and tells whether it settles the claim.
+func (c *call) readSet(reply any, err error) (settled bool, _ error) {
+	c.null, c.scripted = false, false
+	if err != nil {
+		return false, setRefused(err)
+	}
+	if reply == nil {
+		c.null = true
+		return true, nil
+	}
+	frame, ok := reply.([]byte)
+	if !ok {
+		return false, errReply
+	}
+	// The reply is nobody else's: redigo makes each anew.
+	c.record, settled, err = wire.AdoptClaim(frame)
+	return settled, err
 }
 
 // readPair reads the reply {frame, ttl} of a script.

@@ -45,6 +45,9 @@ func (b *Backend) Commit(ctx context.Context, key string, request backend.Commit
 		c.side = b.layout.Side(key, request.Token)
 		c.head = wire.CommitHead(&request)
 	}
+	if c.head == 0 && b.loaded[commitScript.number].Load() {
+		c.company = b.commits
+	}
 	c.setFrame(wire.AppendCommit(c.frame, &request))
 	if err := b.do(c); err != nil {
 		return err

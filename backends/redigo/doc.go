@@ -13,7 +13,9 @@
 //
 // A fresh call costs two round trips (claim and commit), a replay one, a claim
 // that another holds two. Outcomes of 8 KiB and more go out as two commands in
-// one round trip.
+// one round trip. Under load, commands of several calls go together, as one
+// pipeline on one connection; each call still returns when its own ctx ends, and
+// has a result of its own.
 //
 // Waiters are woken by pub/sub, over one connection for all of them. It is
 // dialled like the pool's (by Pool.DialContext, or Pool.Dial), but isn't one of
@@ -31,10 +33,10 @@
 //
 // It is neither closed nor changed. Every verb returns when its ctx ends,
 // whatever the pool's options and also when the server is silent. A command that
-// is under way then loses its connection, which doesn't go back into the pool. A
-// dial that takes no notice of its ctx (Pool.Dial, a TLS handshake) or a
-// TestOnBorrow is left to a goroutine that ends with it: give the dial timeouts,
-// and the pool a MaxActive.
+// is under way then loses its connection, which doesn't go back into the pool; one
+// that calls share is lost with the last that waits. A dial that takes no notice of
+// its ctx (Pool.Dial, a TLS handshake) or a TestOnBorrow is left to a goroutine
+// that ends with it: give the dial timeouts, and the pool a MaxActive.
 //
 // Pools with a DialContext that uses its ctx, and without TestOnBorrow and
 // TestOnBorrowContext, are served best: a verb that finds an idle connection works

@@ -119,6 +119,7 @@ func TestErrorsOfReplies(t *testing.T) {
 			return "-" + text
 		})
 		b := open(t, newPool(t, addr))
+		_, _ = b.Fetch(t.Context(), "key") // so that the claim may ride, see TestRiding
 		_, err := b.Claim(t.Context(), "key", claiming(newToken()))
 		var reply redis.Error
 		if wrong := oneOf(err, class); wrong != nil || !errors.As(err, &reply) || string(reply) != text {

@@ -38,10 +38,13 @@ func (b *Backend) idleConn(c *call) redis.Conn {
 	if p.IdleCount() == 0 {
 		return nil
 	}
+	if c.ahead == nil {
+		c.ahead = new(idleOnly)
+	}
 	c.ahead.Context = c.ctx
-	conn, err := p.GetContext(&c.ahead)
+	conn, err := p.GetContext(c.ahead)
 	if c.ahead.dialling.Load() || b.dials.Load() != dialsWithCtx {
-		c.spoiled = true // a dial may still look at its ctx
+		c.ahead = nil // a dial may still look at it
 	}
 	if err != nil {
 		return nil

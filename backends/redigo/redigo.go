@@ -11,6 +11,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/backends/internal/gather"
 	"github.com/reprise-go/reprise/backends/internal/hub"
 	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/backends/internal/workers"
@@ -38,6 +39,11 @@ type Backend struct {
 	dials   atomic.Int32
 	getting sync.Mutex // see idleConn
 	closed  atomic.Bool
+
+	underWay atomic.Int64 // exchanges
+	gatherer *gather.Gatherer[*call]
+	// How many exchanges under way make claims, and commits, be sent together.
+	claims, commits int64
 }
 
 var (
@@ -61,7 +67,8 @@ func New(pool *redis.Pool, options Options) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redigo: %w", err)
 	}
-	b := &Backend{pool: pool, layout: layout}
+	b := &Backend{pool: pool, layout: layout, claims: gather.Crowd(true), commits: gather.Crowd(false)}
+	b.gatherer = gather.New(b.drive)
 	b.hub = hub.New(b.look, func(h *hub.Hub) hub.Subscriber {
 		return hub.NewConns(h, hub.ConnsOptions{Dial: b.dialSubscription})
 	})

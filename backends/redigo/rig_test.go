@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -48,6 +49,9 @@ func openAt(tb testing.TB, pool *redis.Pool, prefix string) *redigo.Backend {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = b.Close() })
+	if strings.HasPrefix(tb.Name(), "TestRiding/") {
+		redigo.Ride(b)
+	}
 	return b
 }
 

@@ -24,7 +24,10 @@
 // (ClientOption.ConnWriteTimeout, 10 s by default).
 //
 // Auto-pipelining: the commands of all goroutines share the client's pipelining
-// connections, also where it has DisableAutoPipelining. Wake-ups of waiters
+// connections, also where it has DisableAutoPipelining. Under load, commands of
+// several calls go together, as one pipeline on one connection (not in a
+// cluster); each call still returns when its own ctx ends, and has a result of
+// its own. Wake-ups of waiters
 // come by the same connections (with RESP2, by one more); a key that is waited
 // for is one subscription of the process, whatever the number of waiters.
 //
