@@ -171,7 +171,7 @@ func rivalChart(r *results) (*plot.Plot, vg.Length) {
 		return nil, 0
 	}
 	p := plot.New()
-	p.X.Label.Text = "throughput of a fresh call as a share of two SETs by the same client"
+	p.X.Label.Text = "fresh call of one goroutine, client and server on one CPU: share of two SETs by the same client"
 	p.X.Min = 0
 	for i, values := range []plotter.Values{theirs, ours} {
 		bars, err := plotter.NewBarChart(values, vg.Points(12))

@@ -43,7 +43,7 @@ func between(text, section string) (string, error) {
 // results are, seen from the file.
 func summary(r *results, folder string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Throughput as a share of the raw client's: a fresh call against two SETs, a replay against one GET, of 128 bytes (%s, %s cores, Redis %s, %s). More than 1 is faster than the raw client: under load the commands of several calls go as one pipeline.\n\n",
+	fmt.Fprintf(&b, "Throughput as a share of the raw client's: a fresh call against two SETs, a replay against one GET, of 128 bytes; with one goroutine, client and server share a CPU (%s, %s cores, Redis %s, %s). More than 1 is faster than the raw client: under load the commands of several calls go as one pipeline.\n\n",
 		r.setting("cpu-model"), r.setting("cores"), r.setting("redis"), r.setting("go"))
 	t := &table{head: []string{"goroutines: 1 / 16 / 128", "go-redis", "rueidis", "redigo"}}
 	row := func(title, unit string, what ...string) {
@@ -62,7 +62,7 @@ func summary(r *results, folder string) string {
 		cells = append(cells, r.cells("x-floor", callNames(client, "replay", "128B")...))
 	}
 	t.add(cells...)
-	t.add("replay from the client's cache, of one GET", "", r.cells("x-floor", callNames("rueidis", "hot", "128B")...), "")
+	t.add("replay from the client's cache, of one GET that goes to the server", "", r.cells("x-floor", callNames("rueidis", "hot", "128B")...), "")
 	single := func(title, unit, format string) {
 		cells := []string{title}
 		for _, client := range []string{"goredis", "rueidis", "redigo"} {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,18 @@ type table struct {
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// dropEmpty removes the columns, but the first, that have no cells.
+func (t *table) dropEmpty() {
+	for i := len(t.head) - 1; i > 0; i-- {
+		if !slices.ContainsFunc(t.rows, func(row []string) bool { return row[i] != "" }) {
+			t.head = slices.Delete(t.head, i, i+1)
+			for j := range t.rows {
+				t.rows[j] = slices.Delete(t.rows[j], i, i+1)
+			}
+		}
+	}
+}
 
 func (t *table) String() string {
 	var b strings.Builder

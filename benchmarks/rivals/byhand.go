@@ -32,7 +32,7 @@ func ByHand(ctx context.Context, client *redis.Client, locker *redislock.Client,
 	if err != nil {
 		return nil, err // isn't kept: the next caller charges again, also after "maybe charged"
 	}
-	// A crash here, or a caller that has hung up: charged, and the next caller charges again.
+	// A crash here, or a caller that has hung up (who thinks of WithoutCancel?): charged, and the next caller charges again.
 	// A lock that was lost: this overwrites the receipt of the one who has it now.
 	return receipt, client.Set(ctx, "receipt:"+key, receipt, 24*time.Hour).Err()
 }

@@ -17,7 +17,7 @@
 //	redislock + GET/SET     polls         no      no       TTL, runs again    by hand
 //	redsync + GET/SET       polls         no      no       TTL, runs again    by hand
 //	rueidislock + GET/SET   is woken      no      no       TTL, runs again    by hand
-//	go-redis/cache Once     in process    no      no       runs again         yes
+//	go-redis/cache Once     in process    joined  no       runs again         yes
 //	fiber's idempotency     in process    status  no       runs again         yes
 //	singleflight            in process    joined  no       -                  no
 //	watermill Deduplicator  no, drops     lost    no       forgets            no
@@ -27,7 +27,12 @@
 // seconds where there is none. Nobody encodes anything: all get bytes, but for
 // HTTP, where a response is encoded by the middleware. A by-hand lock is measured
 // twice: as most people write it, and by somebody who looks for the answer before
-// asking for the lock, which makes replays cheap and fresh calls dearer.
+// asking for the lock, which makes replays cheap and fresh calls dearer. Where the
+// lock is polled for, that one polls for the answer, too, so that nobody who waits
+// queues for the lock; what remains of the wait is the interval, which is a
+// choice. What answers replays from the memory of the process is to be compared
+// with its like: reprise-rueidis, rueidislock-cached and go-redis-cache do,
+// reprise-rueidis-nocache and the others ask the server.
 //
 // Scenarios are left out where a rival doesn't promise them: go-redis/cache and
 // fiber run the action twice when two processes have the same key, watermill's
@@ -36,5 +41,7 @@
 // Not to be had from the Go module proxy when this was written, and so not
 // measured: rueidisaside (a module of its own beside rueidis),
 // repenguin22/idemlease, faustbrian/go-idempotency, udaykishore-resu/idem,
-// dtm-labs/rockscache and mgtv-tech/jetcache-go.
+// dtm-labs/rockscache, mgtv-tech/jetcache-go and eko/gocache/lib/v4. Not of this
+// kind: hibiken/asynq, which keeps a task from being enqueued twice, and whose
+// callers wait for nothing.
 package rivals

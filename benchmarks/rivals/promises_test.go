@@ -206,7 +206,7 @@ func TestCallersAcrossProcesses(t *testing.T) {
 // A duplicate of a message whose handler still runs is dropped by watermill as if
 // it were done; ours is to come again.
 func TestDuplicateOfARunningMessage(t *testing.T) {
-	for _, rival := range []Rival{Watermill, repriseConsumer} {
+	for _, rival := range []Rival{Watermill, WatermillByID, repriseConsumer} {
 		t.Run(rival.Name, func(t *testing.T) {
 			do, key := rival.Open(t, "", nil), nextKey()
 			_, err := do(t.Context(), key, func(ctx context.Context) ([]byte, error) {
@@ -215,7 +215,7 @@ func TestDuplicateOfARunningMessage(t *testing.T) {
 					_, err := do(t.Context(), key, notAgain)
 					done <- err
 				}()
-				if err := <-done; (err == nil) != (rival.Name == Watermill.Name) {
+				if err := <-done; (err == nil) != rival.Errors {
 					t.Errorf("the duplicate got %v", err)
 				}
 				return nil, nil

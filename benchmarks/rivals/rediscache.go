@@ -19,12 +19,13 @@ import (
 //
 //	waits?          in the same process only (singleflight); two processes run
 //	                the action twice, and the last one's answer stays
-//	error replay?   no: the next caller runs again
+//	error replay?   to those who waited; the next caller runs again
 //	fencing?        no
 //	holder crash?   the next caller runs again at once; nothing was claimed
 //	result kept?    yes; one that can't be decoded is deleted, and the action
 //	                runs again; an error of GET, Redis being down for instance,
-//	                counts as "not there", and the action runs
+//	                counts as "not there", and the action runs; one of SET isn't
+//	                told to anybody
 var RedisCache = Rival{
 	Name: "go-redis-cache", Client: "goredis", Remembers: true, Keeps: true, Waits: true,
 	Open: func(tb testing.TB, addr string, dial clients.Dial) Do {

@@ -49,3 +49,33 @@ var Redsync = Rival{
 		}
 	},
 }
+
+// RedsyncGetFirst is the same by somebody who cares for replays: see [asker]. The
+// lock is asked for by TryLockContext, and ErrTaken means another look. A replay is
+// one round trip, a fresh call five.
+//
+//	waits?          yes, by polling for the answer, 16 to 100 ms apart; asking for
+//	                a lock that is taken sends a release, too
+var RedsyncGetFirst = Rival{
+	Name: "redsync-get-first", Client: "goredis", Remembers: true, Keeps: true, Waits: true, Across: true,
+	Open: func(tb testing.TB, addr string, dial clients.Dial) Do {
+		client := newGoredis(tb, addr, dial)
+		rs := redsync.New(redsyncgoredis.NewPool(client))
+		return func(ctx context.Context, key string, action func(context.Context) ([]byte, error)) ([]byte, error) {
+			mutex := rs.NewMutex("lock:" + key)
+			return asker{
+				get: func(ctx context.Context) ([]byte, bool, error) { return goredisGet(ctx, client, "answer:"+key) },
+				try: func(ctx context.Context) (func(), bool, error) {
+					err := mutex.TryLockContext(ctx)
+					if taken := (*redsync.ErrTaken)(nil); errors.As(err, &taken) {
+						return nil, false, nil
+					}
+					return func() { _, _ = mutex.UnlockContext(context.WithoutCancel(ctx)) }, err == nil, err
+				},
+				set: func(ctx context.Context, answer []byte) error {
+					return client.Set(ctx, "answer:"+key, answer, keptFor).Err()
+				},
+			}.do(ctx, action)
+		}
+	},
+}

@@ -36,7 +36,8 @@ type Rival struct {
 // All are the rivals and ours, in the order of the tables. HTTP middleware is in
 // [Middlewares].
 var All = slices.Concat(Reprise, []Rival{
-	Redislock, RedislockGetFirst, Redsync, Rueidislock, RueidislockGetFirst, RedisCache, Singleflight, Watermill,
+	Redislock, RedislockGetFirst, Redsync, RedsyncGetFirst, Rueidislock, RueidislockGetFirst, RueidislockCached,
+	RedisCache, Singleflight, Watermill, WatermillByID,
 })
 
 // keptFor is how long answers are kept by all of them.
