@@ -21,11 +21,23 @@ const (
 	// crowd is how many calls do so at once: a quarter of rueidis' queue, which
 	// blocks when it is full.
 	crowd = 256
-	// proven is how many answers without a lost connection make it all but
-	// certain that each of the client's connections, of which rueidis takes one
-	// at random and which it opens on their first use, is open.
-	proven = 4096
+	// provenEach is how many answers for each of the client's connections, without
+	// one that was lost, make it all but certain that all of them are open: rueidis
+	// opens one on its first use, and takes one at random.
+	provenEach = 32
+	// mostProven is how many answers do where it isn't known, or large, how many
+	// connections there are.
+	mostProven = 4096
 )
+
+// provenBy is how many answers prove the connections to one server, by
+// ClientOption.PipelineMultiplex. Where that is zero rueidis makes four at most.
+func provenBy(multiplex int) int64 {
+	if multiplex == 0 {
+		multiplex = 2
+	}
+	return min(int64(provenEach)<<max(multiplex, 0), mostProven)
+}
 
 // line is the client with calls that return when their ctx ends.
 //
@@ -41,8 +53,9 @@ type line struct {
 	shared bool // with the app: it may not be pipelining, and it may retry
 
 	begin   time.Time
+	proven  int64        // so many answers prove the connections
 	heard   atomic.Int64 // when the server last answered, by now
-	answers atomic.Int64 // since a connection was lost, at least as long as they are below proven
+	answers atomic.Int64 // since a connection was lost, at least as long as they are below that
 	calls   atomic.Int64 // under way
 
 	gatherer *gather.Gatherer[*ride] // nil for a cluster
@@ -53,7 +66,7 @@ type line struct {
 }
 
 func newLine(client rueidislib.Client, shared bool) *line {
-	l := &line{Client: client, shared: shared, begin: time.Now(), fresh: fresh}
+	l := &line{Client: client, shared: shared, begin: time.Now(), fresh: fresh, proven: mostProven}
 	l.claims, l.scripts = gather.Crowd(true), gather.Crowd(false)
 	l.heard.Store(int64(-time.Hour))
 	// In a cluster what is sent together may go to several servers, and a silent one
@@ -90,7 +103,7 @@ func (l *line) note(begun time.Duration, err error) {
 
 // trusted tells whether a call may use any connection on its own goroutine.
 func (l *line) trusted(ctx context.Context, now time.Duration) bool {
-	return ctx.Done() == nil || l.answers.Load() >= proven && l.answering(now)
+	return ctx.Done() == nil || l.answers.Load() >= l.proven && l.answering(now)
 }
 
 // answering tells whether answers are coming in.
@@ -126,7 +139,7 @@ func (l *line) do(ctx context.Context, command rueidislib.Completed, begun time.
 	l.calls.Add(-1)
 	err := result.NonRedisError()
 	l.note(begun, err)
-	if err == nil && l.answers.Load() < proven {
+	if err == nil && l.answers.Load() < l.proven {
 		l.answers.Add(1)
 	}
 	return result

@@ -58,7 +58,7 @@ func (l *line) drive(together []*ride) {
 	results := l.Client.DoMulti(&crew, commands...)
 	err := results[0].NonRedisError()
 	l.note(l.now(), err)
-	if err == nil && l.answers.Load() < proven {
+	if err == nil && l.answers.Load() < l.proven {
 		l.answers.Add(1) // all came by one connection
 	}
 	for i, r := range crew.riders {

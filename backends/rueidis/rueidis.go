@@ -95,8 +95,12 @@ func New(client rueidislib.ClientOption, options Options) (*Backend, error) {
 	if err != nil {
 		return nil, connectError(err)
 	}
-	l.Store(newLine(made, false))
-	b := newBackend(layout, l.Load(), options)
+	own := newLine(made, false)
+	if made.Mode() != rueidislib.ClientModeCluster {
+		own.proven = provenBy(client.PipelineMultiplex)
+	}
+	l.Store(own)
+	b := newBackend(layout, own, options)
 	b.owned = true
 	return b, nil
 }

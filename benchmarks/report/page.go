@@ -101,7 +101,7 @@ func callSection(r *results) string {
 	if len(t.rows) == 0 {
 		return ""
 	}
-	b.WriteString("The floor of a fresh call is two SETs, that of a replay one GET, by the client as it comes. The bare protocol is what a call sends, sent in a loop by the same client. A hot replay is answered by rueidis' cache. The rueidis backend is measured once it trusts its connections, after 4,200 answers; before, each call that could be cancelled has a goroutine of its own.\n\n")
+	b.WriteString("The floor of a fresh call is two SETs, that of a replay one GET, by the client as it comes. The bare protocol is what a call sends, sent in a loop by the same client. A hot replay is answered by rueidis' cache. The rueidis backend is measured once it trusts its connections, after some hundred answers; before, each call that could be cancelled has a goroutine of its own.\n\n")
 	b.WriteString("With 16 and 128 goroutines a call can be faster than what it consists of, because the backends send the commands of several calls as one pipeline, and neither the floor nor the bare protocol does. A client that is told to do so by itself (AutoPipeline of go-redis, MaxFlushDelay of rueidis) would be faster there, too.\n\n")
 	b.WriteString(t.String())
 	u := &table{head: []string{"c = 1 unpinned", "of the floor", "of the bare protocol"}}

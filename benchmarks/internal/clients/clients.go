@@ -103,7 +103,7 @@ func Warm(tb testing.TB, store backend.Backend) {
 }
 
 // Trust lets a backend come to its steady state: the rueidis backend trusts its
-// connections after 4,096 answers.
+// connections after 128 answers, with more of them after up to 4,096.
 func Trust(tb testing.TB, store backend.Backend) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(tb.Context())
