@@ -193,6 +193,9 @@ func (w *endings) tick() {
 	now := time.Now()
 	w.mu.Lock()
 	for _, e := range left {
+		if e.leaving {
+			continue // another tick was quicker
+		}
 		e.leaving = true
 		end := now
 		if !e.seen {

@@ -45,6 +45,7 @@ type claimCall struct {
 	claim   backend.ClaimRequest
 	request request
 	frame   payload
+	px      expiry
 	args    [7]any
 	scripter
 	keys [1]string
@@ -100,7 +101,8 @@ func (c *claimCall) set() (record backend.Record, settled bool, err error) {
 }
 
 func (c *claimCall) setArgs() []any {
-	c.args = [7]any{"set", c.key, &c.frame, "nx", "get", "px", wire.ClaimPX(&c.claim)}
+	c.px.of, c.px.ms = &c.frame, wire.ClaimPX(&c.claim)
+	c.args = [7]any{"set", c.key, &c.frame, "nx", "get", "px", &c.px}
 	return c.args[:]
 }
 

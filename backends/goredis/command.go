@@ -2,7 +2,7 @@ package goredis
 
 import (
 	"context"
-	"errors"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -34,22 +34,43 @@ type payload struct {
 	data   []byte
 	writes int
 	// Of a request that is sent for who may be gone by then.
-	ctx     context.Context
-	boarded time.Time
+	ctx      context.Context
+	boarded  time.Time
+	withheld bool // it was too late
 }
 
-// errLate keeps a request from being written whose caller left while its driver
-// waited for a connection.
-var errLate = errors.New("the call has ended before there was a connection")
-
-// MarshalBinary is what the client calls when it writes the argument.
+// MarshalBinary is what the client calls when it writes the argument. A request
+// whose caller left while its driver waited for a connection must not be applied.
+// An error would fail those that are sent with it, and cost the connection; so it
+// is written as one that the server refuses, without effect: a commit by its empty
+// frame, a claim by its expiry.
 func (p *payload) MarshalBinary() ([]byte, error) {
 	if p.ctx != nil && p.ctx.Err() != nil && time.Since(p.boarded) >= gather.Patience {
-		return nil, errLate
+		p.withheld = true
+		return nil, nil
 	}
 	p.writes++
 	return p.data, nil
 }
+
+// expiry is the PX of a claim with its payload before it.
+type expiry struct {
+	of   *payload
+	ms   int64
+	text [20]byte
+}
+
+// MarshalBinary is what the client calls when it writes the argument.
+func (e *expiry) MarshalBinary() ([]byte, error) {
+	ms := e.ms
+	if e.of.withheld {
+		ms = 0
+	}
+	return strconv.AppendInt(e.text[:0], ms, 10), nil
+}
+
+// String is what tracing hooks show of it.
+func (e *expiry) String() string { return strconv.FormatInt(e.ms, 10) }
 
 // String is what tracing hooks show of it.
 func (p *payload) String() string { return "<record>" }

@@ -15,7 +15,10 @@
 // backend's own, so that it knows whether a request may have been applied.
 // Under load, commands of several calls go together, as one pipeline on one
 // connection (not in a cluster); each call still returns when its own ctx ends,
-// and has a result of its own.
+// and has a result of its own. The client has a pool of its own for pipelines
+// (PipelinePoolSize), and reads all their replies within one ReadTimeout: where
+// answers are large, 64 of them must have time enough. Hooks see a pipeline with the
+// ctx of the first of its calls.
 // While somebody waits for a key the backend has one connection more than the
 // client's pool (in a cluster one per master in use), made by the client's
 // Subscribe, which is closed a few seconds after the last waiter has gone.

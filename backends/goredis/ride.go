@@ -16,15 +16,16 @@ type passenger interface {
 	Run()
 	// first is the first command, for a driver who begins at that time.
 	first(boarded time.Time) redislib.Cmder
-	// rode takes what came back, and tells whether Run has nothing more to send.
+	// rode takes what came back, and tells whether that ends the call.
 	rode() (settled bool)
 }
 
 // ride is a call that is sent together with others.
 type ride struct {
-	ctx  context.Context
-	call passenger
-	done chan struct{} // has room for one
+	ctx     context.Context
+	call    passenger
+	settled bool
+	done    chan struct{} // has room for one
 }
 
 var rides = sync.Pool{New: func() any { return &ride{done: make(chan struct{}, 1)} }}
@@ -33,24 +34,26 @@ var rides = sync.Pool{New: func() any { return &ride{done: make(chan struct{}, 1
 const alone int64 = math.MaxInt64
 
 // do makes a call and tells whether it was finished when ctx ended. If not, the
-// call belongs to who makes it. Where more than company are under way, it is sent
-// with others.
+// call belongs to who makes it. Where more than company are under way, its first
+// command is sent with those of others.
 func (b *Backend) do(ctx context.Context, call passenger, company int64) bool {
 	defer b.calls.Add(-1)
 	if b.calls.Add(1) <= company || b.gatherer == nil {
 		return b.workers.Do(ctx, call)
 	}
 	r := rides.Get().(*ride)
-	r.ctx, r.call = ctx, call
+	r.ctx, r.call, r.settled = ctx, call, false
 	b.gatherer.Add(r)
 	select {
 	case <-r.done:
-		r.ctx, r.call = nil, nil
-		rides.Put(r)
-		return true
 	case <-ctx.Done(): // the ride is the driver's now
 		return false
 	}
+	settled := r.settled
+	r.ctx, r.call = nil, nil
+	rides.Put(r)
+	// Retries, and the second command of a lost claim, hold up nobody else.
+	return settled || b.workers.Do(ctx, call)
 }
 
 // drive sends the first commands of those who are still there in one pipeline. It
@@ -66,22 +69,40 @@ func (b *Backend) drive(together []*ride) {
 	if len(riders) == 0 {
 		return
 	}
+	// What the app has hooked into the client may panic or end the goroutine. Then
+	// each goes on alone, and meets it there.
+	defer func() {
+		_ = recover()
+		for _, r := range riders {
+			r.done <- struct{}{}
+		}
+	}()
+	ctx, cancel := b.pipelineContext(riders)
+	defer cancel()
 	pipe, now := b.client.Pipeline(), time.Now()
 	for _, r := range riders {
 		_ = pipe.Process(r.ctx, r.call.first(now))
 	}
 	// What went wrong, each command says for itself.
-	_, _ = pipe.Exec(context.WithoutCancel(riders[0].ctx))
+	_, _ = pipe.Exec(ctx)
 	for _, r := range riders {
-		if !r.call.rode() {
-			// Retries, and the second command of a lost claim, hold up nobody else.
-			go func() {
-				r.call.Run()
-				r.done <- struct{}{}
-			}()
-			continue
-		}
-		r.call.Run()
-		r.done <- struct{}{}
+		r.settled = r.call.rode()
 	}
+}
+
+// pipelineContext ends with the last of the riders' deadlines where the client has
+// no timeouts of its own because it is told to take them from the ctx.
+func (b *Backend) pipelineContext(riders []*ride) (context.Context, context.CancelFunc) {
+	ctx := context.WithoutCancel(riders[0].ctx)
+	var last time.Time
+	for _, r := range riders {
+		deadline, ok := r.ctx.Deadline()
+		if !ok || !b.single.Options().ContextTimeoutEnabled {
+			return ctx, func() {}
+		}
+		if deadline.After(last) {
+			last = deadline
+		}
+	}
+	return context.WithDeadline(ctx, last)
 }

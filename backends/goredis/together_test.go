@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -117,11 +118,13 @@ func TestNothingIsSentLate(t *testing.T) {
 	server := redistest.Start(t)
 	options := quiet(server.Addr())
 	dial := make(chan struct{})
+	var dials atomic.Int64
 	options.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials.Add(1)
 		<-dial
 		return new(net.Dialer).DialContext(context.WithoutCancel(ctx), network, addr)
 	}
-	options.DialTimeout, options.PipelinePoolSize = time.Minute, -1
+	options.DialTimeout, options.MaxRetries = time.Minute, -1 // who stays has one try
 	store := open(t, redislib.NewClient(options), "")
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan error, 10)
@@ -150,6 +153,11 @@ func TestNothingIsSentLate(t *testing.T) {
 			t.Errorf("who stayed got %v", err)
 		}
 	}
+	before := dials.Load()
+	take(t, store, "another", token())
+	if n := dials.Load() - before; n > 0 {
+		t.Error("the connection wasn't kept")
+	}
 	if _, err := store.Fetch(t.Context(), "a barrier"); err != nil {
 		t.Fatal(err)
 	}
@@ -157,5 +165,46 @@ func TestNothingIsSentLate(t *testing.T) {
 		if strings.Contains(name.(string), "left") {
 			t.Errorf("%q was sent late", name)
 		}
+	}
+}
+
+// faulty is a hook of the app's that goes wrong once, in a pipeline.
+type faulty struct {
+	pipelines
+	once  sync.Once
+	fault func()
+}
+
+func (f *faulty) ProcessPipelineHook(next redislib.ProcessPipelineHook) redislib.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redislib.Cmder) error {
+		f.once.Do(f.fault)
+		return next(ctx, cmds)
+	}
+}
+
+// A hook that panics or ends its goroutine in a pipeline neither ends the process
+// nor lets anybody wait for ever.
+func TestFaultyHookInCompany(t *testing.T) {
+	together = true
+	defer func() { together = false }()
+	for name, fault := range map[string]func(){"panic": func() { panic("hook") }, "goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			client := redislib.NewClient(quiet(redistest.Start(t).Addr()))
+			store := open(t, client, "")
+			take(t, store, "warm", token())
+			complete(t, store, "warm, too", token(), "outcome")
+			client.AddHook(&faulty{fault: fault})
+			var calls sync.WaitGroup
+			for i := range 20 {
+				calls.Go(func() {
+					tok := token()
+					record, err := store.Claim(t.Context(), fmt.Sprint(i), taking(tok))
+					if err != nil || record.Token != tok {
+						t.Errorf("%d: %v, %v", i, record.State, err)
+					}
+				})
+			}
+			calls.Wait()
+		})
 	}
 }

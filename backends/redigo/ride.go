@@ -2,7 +2,9 @@ package redigo
 
 import (
 	"context"
+	"errors"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/gomodule/redigo/redis"
@@ -15,7 +17,8 @@ const alone int64 = math.MaxInt64
 // has it, a goroutine that nobody waits for: each rider leaves when its ctx ends,
 // and with the last one the connection is cut.
 type ride struct {
-	stop context.CancelFunc // ends getting the connection
+	stop   context.CancelFunc // ends getting the connection
+	aboard []*call            // the driver's: nil where delivered
 
 	mu     sync.Mutex
 	riders int        // who still wait for something of the ride
@@ -111,7 +114,26 @@ func (b *Backend) drive(together []*call) {
 	if len(aboard) == 0 {
 		return
 	}
-	conn, err := b.conn(ctx)
+	r.aboard = slices.Clone(aboard)
+	// What the app dials or wraps its connections in may panic or end the goroutine.
+	// Then each goes on alone, and meets it there.
+	var conn redis.Conn
+	ended := false
+	defer func() {
+		_ = recover()
+		if !ended && conn != nil {
+			r.cut()
+			r.hold(nil)
+			_ = conn.Close()
+		}
+		for _, c := range r.aboard {
+			if c != nil {
+				r.deliver(c, nil, errUndriven, true)
+			}
+		}
+	}()
+	var err error
+	conn, err = b.conn(ctx)
 	if err != nil {
 		for _, c := range aboard {
 			r.deliver(c, nil, nil, false)
@@ -121,8 +143,11 @@ func (b *Backend) drive(together []*call) {
 	r.hold(conn)
 	r.exchange(aboard, conn)
 	r.hold(nil)
+	ended = true
 	_ = conn.Close() // back into the pool; if it is broken, closed
 }
+
+var errUndriven = errors.New("what sent the command didn't come to an end")
 
 func (r *ride) exchange(aboard []*call, conn redis.Conn) {
 	var broken error
@@ -179,6 +204,9 @@ func (c *call) depart() bool {
 
 // deliver gives the call back to its verb, if that still waits.
 func (r *ride) deliver(c *call, reply any, err error, broke bool) {
+	if i := slices.Index(r.aboard, c); i >= 0 {
+		r.aboard[i] = nil // it isn't the driver's any more
+	}
 	c.mu.Lock()
 	if c.left {
 		c.mu.Unlock()

@@ -75,7 +75,11 @@ func (b *Backend) claimDirect(ctx context.Context, key, name, frame string, requ
 func (b *Backend) claimByScript(ctx context.Context, key, name, frame string, request *backend.ClaimRequest) (backend.Record, error) {
 	asked := b.line.now()
 	args := []string{frame, b.decimal(wire.ClaimLease(request)), wire.ClaimSeen(request)}
-	reply, ttl, err := frameAndTTL(b.eval(ctx, claimScript, []string{name}, args))
+	var on rueidislib.Client = b.line
+	if request.Renewal {
+		on = alone{b.line} // none may be sent once its ctx has ended
+	}
+	reply, ttl, err := frameAndTTL(b.evalOn(ctx, on, claimScript, []string{name}, args))
 	if err != nil {
 		return backend.Record{}, err
 	}

@@ -77,7 +77,7 @@ func classify(err error) error {
 		return backend.ErrClosed
 	case errors.Is(err, rueidislib.ErrNoCache):
 		return backend.ErrPermanent
-	case errors.Is(err, rueidislib.ErrNoSlot), errors.Is(err, rueidislib.ErrNoAddr), errors.Is(err, errCrew):
+	case errors.Is(err, rueidislib.ErrNoSlot), errors.Is(err, rueidislib.ErrNoAddr):
 		return backend.ErrNotApplied
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return backend.ErrNotApplied

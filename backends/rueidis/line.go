@@ -3,6 +3,7 @@ package rueidis
 import (
 	"context"
 	"errors"
+	"math"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -116,12 +117,22 @@ func (l *line) Do(ctx context.Context, command rueidislib.Completed) rueidislib.
 	return l.send(ctx, command, l.scripts)
 }
 
+// alone is a line whose commands are never sent with others.
+type alone struct{ *line }
+
+// Do sends one command.
+func (l alone) Do(ctx context.Context, command rueidislib.Completed) rueidislib.RedisResult {
+	return l.send(ctx, command, math.MaxInt64)
+}
+
 // send is Do, in company where so many calls are under way and answers come in:
 // otherwise who sends for others may have to connect.
 func (l *line) send(ctx context.Context, command rueidislib.Completed, company int64) rueidislib.RedisResult {
 	piped, now := command.ToPipe(), l.now()
 	if l.gatherer != nil && l.calls.Load() >= company && now-time.Duration(l.heard.Load()) < l.fresh {
-		return l.ride(ctx, piped)
+		if result, over := l.ride(ctx, piped); over {
+			return result
+		}
 	}
 	if l.trusted(ctx, now) {
 		return l.do(l.calm(ctx), piped, now)
@@ -167,7 +178,8 @@ func (l *line) doMulti(ctx context.Context, commands []rueidislib.Completed) []r
 	l.calls.Add(1)
 	results := l.Client.DoMulti(ctx, commands...)
 	l.calls.Add(-1)
-	l.note(l.now(), results[0].NonRedisError())
+	// A connection that was lost halfway has answered the first ones.
+	l.note(l.now(), results[len(results)-1].NonRedisError())
 	return results
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	rueidislib "github.com/redis/rueidis"
@@ -23,8 +24,8 @@ type ride struct {
 var rides = sync.Pool{New: func() any { return &ride{result: make(chan rueidislib.RedisResult, 1)} }}
 
 // ride sends the command with others. It returns when ctx ends, and the command may
-// then still be sent.
-func (l *line) ride(ctx context.Context, command rueidislib.Completed) rueidislib.RedisResult {
+// then still be sent. False: it wasn't sent, and is still the caller's.
+func (l *line) ride(ctx context.Context, command rueidislib.Completed) (rueidislib.RedisResult, bool) {
 	l.calls.Add(1)
 	defer l.calls.Add(-1)
 	r := rides.Get().(*ride)
@@ -34,61 +35,89 @@ func (l *line) ride(ctx context.Context, command rueidislib.Completed) rueidisli
 	case result := <-r.result:
 		r.ctx, r.command = nil, rueidislib.Completed{}
 		rides.Put(r)
-		return result
+		return result, result.NonRedisError() != errCrew
 	case <-ctx.Done(): // the ride is the driver's now
-		return rueidislib.NewErrorResult(ctx.Err())
+		return rueidislib.NewErrorResult(ctx.Err()), true
 	}
 }
 
 // drive sends the commands of those who are still there.
 func (l *line) drive(together []*ride) {
-	crew := crew{riders: together[:0], boarded: time.Now(), shared: l.shared}
+	crew := crew{boarded: time.Now(), shared: l.shared}
+	riders := together[:0]
 	commands := make([]rueidislib.Completed, 0, len(together))
 	for _, r := range together {
 		if err := r.ctx.Err(); err != nil {
 			r.result <- rueidislib.NewErrorResult(err)
 			continue
 		}
-		crew.riders = append(crew.riders, r)
+		riders = append(riders, r)
+		crew.ctxs = append(crew.ctxs, r.ctx)
 		commands = append(commands, r.command)
 	}
-	if len(commands) == 0 {
+	if len(riders) == 0 {
 		return
 	}
-	results := l.Client.DoMulti(&crew, commands...)
-	err := results[0].NonRedisError()
+	var results []rueidislib.RedisResult
+	// What the app's client is wrapped in may panic, end the goroutine, or answer
+	// too little. Those who wait must not wait for ever, nor the process end.
+	defer func() {
+		_ = recover()
+		for i, r := range riders {
+			if i < len(results) {
+				r.result <- results[i]
+			} else {
+				r.result <- rueidislib.NewErrorResult(errNoResult)
+			}
+		}
+	}()
+	results = l.Client.DoMulti(&crew, commands...)
+	var err error
+	for _, result := range results {
+		if err = result.NonRedisError(); err != nil {
+			break // a connection that was lost halfway has answered the first ones
+		}
+	}
+	if err == errCrew {
+		return // says nothing of the connection
+	}
 	l.note(l.now(), err)
 	if err == nil && l.answers.Load() < l.proven {
 		l.answers.Add(1) // all came by one connection
-	}
-	for i, r := range crew.riders {
-		r.result <- results[i]
 	}
 }
 
 // crew is the ctx of what is sent together. It doesn't end with that of any of them;
 // but rueidis asks for its Err once there is a connection, which may be late, and
-// nothing is sent too late.
+// nothing is sent too late. Who watches the app's client may keep it.
 type crew struct {
-	riders  []*ride
+	ctxs    []context.Context
 	boarded time.Time
 	shared  bool
+	passed  atomic.Bool // asked for Err, and sent
 }
 
-var errCrew = errors.New("the call of a command that it was to be sent with has ended")
+var (
+	errCrew     = errors.New("the call of a command that it was to be sent with has ended")
+	errNoResult = errors.New("the client didn't answer a command that it was given with others")
+)
 
 func (*crew) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (*crew) Done() <-chan struct{}       { return never }
 
+// Err is nil, or errCrew, which means that nothing was sent.
 func (c *crew) Err() error {
-	if time.Since(c.boarded) < gather.Patience {
+	if c.passed.Load() {
 		return nil
 	}
-	for _, r := range c.riders {
-		if r.ctx.Err() != nil {
-			return errCrew
+	if time.Since(c.boarded) >= gather.Patience {
+		for _, ctx := range c.ctxs {
+			if ctx.Err() != nil {
+				return errCrew
+			}
 		}
 	}
+	c.passed.Store(true)
 	return nil
 }
 
@@ -97,5 +126,5 @@ func (c *crew) Value(key any) any {
 	if !c.shared {
 		return nil
 	}
-	return c.riders[0].ctx.Value(key)
+	return c.ctxs[0].Value(key)
 }

@@ -34,11 +34,15 @@ type loaded [5]atomic.Bool
 
 // eval runs a script.
 func (b *Backend) eval(ctx context.Context, s script, keys, args []string) rueidislib.RedisResult {
+	return b.evalOn(ctx, b.line, s, keys, args)
+}
+
+func (b *Backend) evalOn(ctx context.Context, on rueidislib.Client, s script, keys, args []string) rueidislib.RedisResult {
 	known := &b.loaded[s.number]
 	if known.Load() {
-		return s.hash.Exec(ctx, b.line, keys, args)
+		return s.hash.Exec(ctx, on, keys, args)
 	}
-	result := s.source.Exec(ctx, b.line, keys, args)
+	result := s.source.Exec(ctx, on, keys, args)
 	known.Store(result.Error() == nil)
 	return result
 }
