@@ -116,7 +116,7 @@ func callChart(r *results) (*plot.Plot, vg.Length) {
 		bars.Color, bars.LineStyle.Width = colors[i], 0
 		bars.Offset = vg.Length(i-1) * (width + vg.Points(2))
 		p.Add(bars)
-		p.Legend.Add(c, bars)
+		p.Legend.Add(c+"  ", bars)
 	}
 	labels := make([]string, len(groups))
 	for i, g := range groups {
@@ -171,7 +171,7 @@ func rivalChart(r *results) (*plot.Plot, vg.Length) {
 		return nil, 0
 	}
 	p := plot.New()
-	p.X.Label.Text = "fresh call of one goroutine, client and server on one CPU: share of two SETs by the same client"
+	p.X.Label.Text = "share of two SETs by the same client; one goroutine, one CPU"
 	p.X.Min = 0
 	for i, values := range []plotter.Values{theirs, ours} {
 		bars, err := plotter.NewBarChart(values, vg.Points(12))
@@ -182,6 +182,9 @@ func rivalChart(r *results) (*plot.Plot, vg.Length) {
 		p.Add(bars)
 	}
 	p.X.Max = max(p.X.Max, 1)
+	for i := range names {
+		names[i] += "   " // room where the font is wider than the one that is measured
+	}
 	p.NominalY(names...)
 	p.Y.Tick.Width = 0
 	return p, vg.Length(len(names))*0.8*vg.Centimeter + 3*vg.Centimeter
