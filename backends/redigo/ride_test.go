@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -657,5 +658,60 @@ func TestRestartWhileRiding(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// faulty is a connection of the app's that goes wrong once, where a ride is sent.
+type faulty struct {
+	redis.Conn
+	fault *atomic.Pointer[func()]
+}
+
+func (f faulty) Flush() error {
+	if fault := f.fault.Swap(nil); fault != nil {
+		(*fault)()
+	}
+	return f.Conn.Flush()
+}
+
+// A connection that panics or ends the goroutine under a ride neither ends the
+// process nor lets anybody wait for ever.
+func TestFaultyConnectionUnderARide(t *testing.T) {
+	const n = 10
+	addr := redistest.Address(t)
+	for name, fault := range map[string]func(){"panic": func() { panic("connection") }, "goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			var next atomic.Pointer[func()]
+			pool := &redis.Pool{MaxIdle: 2, DialContext: func(ctx context.Context) (redis.Conn, error) {
+				conn, err := redis.DialContext(ctx, "tcp", addr)
+				return faulty{conn, &next}, err
+			}}
+			t.Cleanup(func() { _ = pool.Close() })
+			b := open(t, pool)
+			warm(t, b)
+			redigo.RideTogether(b, n)
+			owners := make([]backend.ClaimRequest, n)
+			next.Store(&fault)
+			for i, err := range each(n, func(i int) error {
+				owners[i] = claiming(newToken())
+				record, err := b.Claim(t.Context(), fmt.Sprint(i), owners[i])
+				if err == nil && record.Token != owners[i].Token {
+					err = fmt.Errorf("%+v", record)
+				}
+				return err
+			}) {
+				if err != nil {
+					t.Errorf("claim %d: %v", i, err)
+				}
+			}
+			next.Store(&fault)
+			for i, err := range each(n, func(i int) error {
+				return b.Commit(t.Context(), fmt.Sprint(i), completing(owners[i].Token, "outcome"))
+			}) {
+				if err == nil || errors.Is(err, backend.ErrNotApplied) {
+					t.Errorf("commit %d: %v, want an unknown outcome", i, err)
+				}
+			}
+		})
 	}
 }
