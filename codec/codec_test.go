@@ -201,7 +201,7 @@ func TestRawAdopts(t *testing.T) {
 	if &value[0] != &data[0] {
 		t.Error("it was copied")
 	}
-	if _ = append(value, "XXX"...); string(data) != "answer|behind" {
+	if _ = append(value, "over"...); string(data) != "answer|behind" {
 		t.Errorf("an append reached what lies behind: %q", data)
 	}
 	var text string

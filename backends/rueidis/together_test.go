@@ -15,6 +15,7 @@ import (
 	rueidislib "github.com/redis/rueidis"
 
 	"github.com/reprise-go/reprise/backend"
+	"github.com/reprise-go/reprise/backends/internal/gather/gathertest"
 	"github.com/reprise-go/reprise/backends/rueidis"
 	"github.com/reprise-go/reprise/internal/redistest"
 )
@@ -49,43 +50,7 @@ func TestCrowd(t *testing.T) {
 	both(t, redistest.Start(t), func(t *testing.T, connect func() *rueidis.Backend) {
 		store := connect()
 		complete(t, store, "warm", "")
-		const callers, keys, rounds = 200, 150, 20
-		owners := make([][keys]atomic.Int64, rounds)
-		var calls sync.WaitGroup
-		for caller := range callers {
-			calls.Go(func() {
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				for round := range rounds {
-					n := caller % keys
-					key, tok := fmt.Sprint(round, " ", n), token()
-					record, err := store.Claim(ctx, key, taking(tok))
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					switch {
-					case record.State == backend.Claimed && record.Token == tok:
-						owners[round][n].Add(1)
-						if err := store.Commit(ctx, key, completing(tok, "outcome of "+key)); err != nil {
-							t.Error(err)
-						}
-					case record.State == backend.Completed:
-						if string(record.Outcome) != "outcome of "+key {
-							t.Errorf("%s: %q", key, record.Outcome)
-						}
-					}
-				}
-			})
-		}
-		calls.Wait()
-		for round := range owners {
-			for n := range owners[round] {
-				if got := owners[round][n].Load(); got != 1 {
-					t.Errorf("round %d, key %d: %d owners", round, n, got)
-				}
-			}
-		}
+		gathertest.Crowd(t, store)
 	})
 }
 
