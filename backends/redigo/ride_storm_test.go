@@ -12,12 +12,9 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
-	"go.uber.org/goleak"
 
 	"github.com/reprise-go/reprise/backend"
-	"github.com/reprise-go/reprise/backends/internal/wire"
 	"github.com/reprise-go/reprise/backends/redigo"
-	"github.com/reprise-go/reprise/conformance/faults"
 	"github.com/reprise-go/reprise/internal/redistest"
 )
 

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/gomodule/redigo/redis"
-	"go.uber.org/goleak"
 
 	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/internal/wire"
