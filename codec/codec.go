@@ -21,9 +21,9 @@ type Codec interface {
 // decoded from. A replay that alone gets an answer is spared a copy of it then,
 // which for a large one costs as much as the rest of the call.
 type Adopter interface {
-	// Adopt is Decode of data that nobody else has, nor changes afterwards: what it
-	// decodes may keep it. What lies behind data in its array is not the value's:
-	// an append to the value must not reach it.
+	// Adopt is Decode, with its errors, of data that nobody else has, nor changes
+	// afterwards: what it decodes may keep it. What lies behind data in its array is
+	// not the value's: an append to the value must not reach it.
 	Adopt(data []byte, into any) error
 }
 

@@ -51,9 +51,8 @@ type claimCall struct {
 	keys [1]string
 	sent *redislib.RawCmd // in company, and not looked at yet
 
-	settled bool
-	record  backend.Record
-	err     error
+	record backend.Record
+	err    error
 }
 
 func (c *claimCall) first(boarded time.Time) redislib.Cmder {
@@ -63,17 +62,16 @@ func (c *claimCall) first(boarded time.Time) redislib.Cmder {
 }
 
 func (c *claimCall) rode() bool {
-	var err error
-	if c.record, c.settled, err = c.readRaw(c.sent); err != nil {
-		c.settled = false
-	}
-	return c.settled
+	record, settled, err := c.readRaw(c.sent)
+	c.record = record
+	return settled && err == nil
+}
+
+func (c *claimCall) lost() {
+	c.sent, c.request.uncertain = nil, c.frame.writes > 0
 }
 
 func (c *claimCall) Run() {
-	if c.settled {
-		return
-	}
 	if wire.Direct(&c.claim) {
 		var settled bool
 		if c.record, settled, c.err = c.set(); settled || c.err != nil {

@@ -83,8 +83,7 @@ type commitCall struct {
 	front payload // that part of it
 	side  string
 
-	settled bool
-	err     error
+	err error
 }
 
 func (c *commitCall) first(boarded time.Time) redislib.Cmder {
@@ -95,13 +94,17 @@ func (c *commitCall) first(boarded time.Time) redislib.Cmder {
 }
 
 func (c *commitCall) rode() bool {
-	if reply, err := c.sent.Int64(); err == nil {
-		c.settled = true
+	reply, err := c.sent.Int64()
+	if err == nil {
 		c.answered(reply)
 	} else if redislib.HasErrorPrefix(err, "NOSCRIPT") {
 		c.sent = nil
 	}
-	return c.settled
+	return err == nil
+}
+
+func (c *commitCall) lost() {
+	c.sent, c.request.uncertain = nil, c.frame.writes > 0
 }
 
 // answered takes the reply of a script.
@@ -112,9 +115,6 @@ func (c *commitCall) answered(reply int64) {
 }
 
 func (c *commitCall) Run() {
-	if c.settled {
-		return
-	}
 	c.scripter.client, c.scripter.loaded = c.backend.client, &c.backend.loaded
 	c.keys = [2]string{c.key, c.side}
 	for {

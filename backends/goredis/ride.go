@@ -18,6 +18,8 @@ type passenger interface {
 	first(boarded time.Time) redislib.Cmder
 	// rode takes what came back, and tells whether that ends the call.
 	rode() (settled bool)
+	// lost notes that nobody knows what became of the first command.
+	lost()
 }
 
 // ride is a call that is sent together with others.
@@ -71,9 +73,13 @@ func (b *Backend) drive(together []*ride) {
 	}
 	// What the app has hooked into the client may panic or end the goroutine. Then
 	// each goes on alone, and meets it there.
+	ended := false
 	defer func() {
 		_ = recover()
 		for _, r := range riders {
+			if !ended {
+				r.call.lost()
+			}
 			r.done <- struct{}{}
 		}
 	}()
@@ -88,16 +94,20 @@ func (b *Backend) drive(together []*ride) {
 	for _, r := range riders {
 		r.settled = r.call.rode()
 	}
+	ended = true
 }
 
 // pipelineContext ends with the last of the riders' deadlines where the client has
 // no timeouts of its own because it is told to take them from the ctx.
 func (b *Backend) pipelineContext(riders []*ride) (context.Context, context.CancelFunc) {
 	ctx := context.WithoutCancel(riders[0].ctx)
+	if !b.single.Options().ContextTimeoutEnabled {
+		return ctx, func() {}
+	}
 	var last time.Time
 	for _, r := range riders {
 		deadline, ok := r.ctx.Deadline()
-		if !ok || !b.single.Options().ContextTimeoutEnabled {
+		if !ok {
 			return ctx, func() {}
 		}
 		if deadline.After(last) {

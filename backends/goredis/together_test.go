@@ -14,6 +14,7 @@ import (
 
 	redislib "github.com/redis/go-redis/v9"
 
+	"github.com/reprise-go/reprise/backend"
 	"github.com/reprise-go/reprise/backends/internal/gather/gathertest"
 	"github.com/reprise-go/reprise/internal/redistest"
 )
@@ -170,5 +171,45 @@ func TestFaultyHookInCompany(t *testing.T) {
 			}
 			calls.Wait()
 		})
+	}
+}
+
+// refusing is a hook that panics once its pipeline was applied, and leaves a server
+// that refuses what comes then.
+type refusing struct {
+	pipelines
+	refuse func()
+}
+
+func (f *refusing) ProcessPipelineHook(next redislib.ProcessPipelineHook) redislib.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redislib.Cmder) error {
+		_ = next(ctx, cmds)
+		f.refuse()
+		panic("hook")
+	}
+}
+
+// What may have been applied in company is not said to be not applied, whatever
+// becomes of the call when it goes on alone.
+func TestFaultyHookAfterItsPipeline(t *testing.T) {
+	together = true
+	defer func() { together = false }()
+	server := redistest.Start(t)
+	options := quiet(server.Addr())
+	options.MaxRetries = -1
+	client := redislib.NewClient(options)
+	store := open(t, client, "")
+	complete(t, store, "warm", token(), "outcome")
+	held := token()
+	take(t, store, "held", held)
+	client.AddHook(&refusing{refuse: func() { server.Do(t, "ACL", "SETUSER", "default", "-set", "-eval", "-evalsha") }})
+	for what, call := range map[string]func() error{
+		"claim":  func() error { _, err := store.Claim(t.Context(), "fresh", taking(token())); return err },
+		"commit": func() error { return store.Commit(t.Context(), "held", completing(held, "outcome")) },
+	} {
+		server.Do(t, "ACL", "SETUSER", "default", "+set", "+eval", "+evalsha")
+		if err := call(); err == nil || errors.Is(err, backend.ErrNotApplied) || errors.Is(err, backend.ErrPermanent) {
+			t.Errorf("%s: %v, want an unknown outcome", what, err)
+		}
 	}
 }

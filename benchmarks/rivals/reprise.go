@@ -37,7 +37,7 @@ func reprise(name string) Rival {
 
 // openStore opens a backend on a client of package clients, connected and with
 // its scripts loaded, and, where time is measured, in the steady state to which
-// rueidis' comes after some thousand answers.
+// rueidis' comes after some hundred answers.
 func openStore(tb testing.TB, name, addr string, dial clients.Dial) backend.Backend {
 	tb.Helper()
 	client, known := clients.Named(name)
